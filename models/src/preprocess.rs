@@ -1,1 +1,393 @@
-//! x
+//! From a picture to the network's input: resize the short side, crop the centre, normalise.
+//!
+//! This is the one implementation of it. It follows torchvision's `Resize(resize)` and
+//! `CenterCrop(input)` on 8-bit pictures, rounding included: the long side is rounded down, offsets are
+//! rounded half to even, and the resampling is bilinear with antialiasing (a triangle filter that widens
+//! with the reduction). Only the part that is kept is computed, so a picture of 20000 x 1 costs no more
+//! than another one.
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+
+/// Width and height in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageSize {
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+}
+
+impl ImageSize {
+    /// Gives the size of a picture.
+    #[must_use]
+    pub fn of(picture: &RgbImage) -> Self {
+        Self { width: picture.width(), height: picture.height() }
+    }
+
+    /// Counts the pixels.
+    #[must_use]
+    pub fn pixels(self) -> usize {
+        self.width as usize * self.height as usize
+    }
+}
+
+/// The order of the three colour planes in the network's input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channels {
+    /// Red, green, blue.
+    #[default]
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
+}
+
+impl Channels {
+    /// Gives, for each plane of the input, its place in an RGB pixel.
+    #[must_use]
+    pub fn order(self) -> [usize; 3] {
+        match self {
+            Self::Rgb => [0, 1, 2],
+            Self::Bgr => [2, 1, 0],
+        }
+    }
+}
+
+/// The values that are subtracted and divided by, for pixels in 0..=1 and in the order of the planes:
+/// `(pixel / 255 - mean) / std_dev`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Normalization {
+    /// Subtracted.
+    pub mean: [f32; 3],
+    /// Divided by.
+    pub std_dev: [f32; 3],
+    /// The order of the planes.
+    #[serde(default)]
+    pub channels: Channels,
+}
+
+impl Normalization {
+    /// torchvision's: the mean and standard deviation of ImageNet's pixels.
+    pub const IMAGENET: Self = Self::rgb([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+    /// The EfficientNet-Lite models' of TensorFlow: `(pixel - 127) / 128`.
+    pub const TF: Self = Self::rgb([127.0 / 255.0; 3], [128.0 / 255.0; 3]);
+    /// -1..=1, as Inception and MobileNet of TensorFlow expect.
+    pub const SIGNED: Self = Self::rgb([0.5; 3], [0.5; 3]);
+    /// 0..=1.
+    pub const UNIT: Self = Self::rgb([0.0; 3], [1.0; 3]);
+    /// 0..=255.
+    pub const RAW: Self = Self::rgb([0.0; 3], [1.0 / 255.0; 3]);
+
+    const fn rgb(mean: [f32; 3], std_dev: [f32; 3]) -> Self {
+        Self { mean, std_dev, channels: Channels::Rgb }
+    }
+}
+
+/// How a picture becomes the network's input.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Preprocess {
+    /// The network's input.
+    pub input: ImageSize,
+    /// The picture is scaled until it just covers `input` enlarged so that its short side is this long;
+    /// for a square input that is the picture's own short side. In pixels, at least the short side of `input`.
+    pub resize: u32,
+    /// What happens to the pixel values.
+    pub normalization: Normalization,
+}
+
+/// A rectangle of a picture, in its pixels; the edges may lie between pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CropBox {
+    /// Distance from the left edge.
+    pub left: f64,
+    /// Distance from the upper edge.
+    pub top: f64,
+    /// Width.
+    pub width: f64,
+    /// Height.
+    pub height: f64,
+}
+
+/// Preprocessing that cannot be carried out.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PreprocessError {
+    /// A side of the input is 0 or beyond [`Preprocess::MAX_SIDE`].
+    #[error("the input size {width}x{height} is not within 1x1 and {0}x{0}", Preprocess::MAX_SIDE)]
+    InputSize {
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
+    /// The picture would be resized to less than the input.
+    #[error(
+        "the short side is resized to {resize} pixels, but the input needs {needed} to {}",
+        Preprocess::MAX_SIDE
+    )]
+    Resize {
+        /// What was asked for.
+        resize: u32,
+        /// The short side of the input.
+        needed: u32,
+    },
+    /// A mean is not finite or a standard deviation is not above zero.
+    #[error("mean {mean:?} and standard deviation {std_dev:?} must be finite, the latter above 0")]
+    Normalization {
+        /// Subtracted.
+        mean: [f32; 3],
+        /// Divided by.
+        std_dev: [f32; 3],
+    },
+}
+
+impl Preprocess {
+    /// The longest side of an input that is accepted.
+    pub const MAX_SIDE: u32 = 4096;
+
+    /// Takes the usual evaluation rule: the short side is resized to 256/224 of the input's.
+    #[must_use]
+    pub fn usual(input: ImageSize, normalization: Normalization) -> Self {
+        let short = input.width.min(input.height);
+        // Rounded to the nearest whole pixel: 224 -> 256, 299 -> 342, 32 -> 37.
+        let resize = u32::try_from((u64::from(short) * 256 + 112) / 224).unwrap_or(u32::MAX);
+        Self { input, resize, normalization }
+    }
+
+    /// Checks that it can be carried out.
+    ///
+    /// # Errors
+    /// Returns [`PreprocessError`] for an impossible size, resize rule or normalisation.
+    pub fn check(&self) -> Result<(), PreprocessError> {
+        let ImageSize { width, height } = self.input;
+        let sides = 1..=Self::MAX_SIDE;
+        if !sides.contains(&width) || !sides.contains(&height) {
+            return Err(PreprocessError::InputSize { width, height });
+        }
+        let needed = width.min(height);
+        if !(needed..=Self::MAX_SIDE).contains(&self.resize) {
+            return Err(PreprocessError::Resize { resize: self.resize, needed });
+        }
+        let Normalization { mean, std_dev, .. } = self.normalization;
+        let usable = mean.iter().chain(&std_dev).all(|value| value.is_finite())
+            && std_dev.iter().all(|&value| value > 0.0);
+        if usable { Ok(()) } else { Err(PreprocessError::Normalization { mean, std_dev }) }
+    }
+
+    /// Gives the size of a whole picture once it is resized, before cropping. It covers the input.
+    #[must_use]
+    pub fn resized(&self, source: ImageSize) -> ImageSize {
+        let short = self.input.width.min(self.input.height);
+        let enlarge = |side: u32| u64::from(side) * u64::from(self.resize) / u64::from(short);
+        let (width, height) = (enlarge(self.input.width), enlarge(self.input.height));
+        let (source_width, source_height) =
+            (u64::from(source.width.max(1)), u64::from(source.height.max(1)));
+        let (width, height) = if source_width * height >= source_height * width {
+            (source_width * height / source_height, height)
+        } else {
+            (width, source_height * width / source_width)
+        };
+        let fit = |side: u64, least: u32| u32::try_from(side).unwrap_or(u32::MAX).max(least);
+        ImageSize { width: fit(width, self.input.width), height: fit(height, self.input.height) }
+    }
+
+    /// Locates the centre crop in a picture: the part that the network sees.
+    #[must_use]
+    pub fn crop_box(&self, source: ImageSize) -> CropBox {
+        let resized = self.resized(source);
+        let offset = |whole: u32, part: u32| (f64::from(whole - part) / 2.0).round_ties_even();
+        self.box_at(
+            source,
+            offset(resized.width, self.input.width),
+            offset(resized.height, self.input.height),
+        )
+    }
+
+    /// Locates the crop whose upper left corner lies at (`left`, `top`) of the *resized* picture, as random
+    /// crops of training do.
+    #[must_use]
+    pub fn box_at(&self, source: ImageSize, left: f64, top: f64) -> CropBox {
+        let resized = self.resized(source);
+        let across = f64::from(source.width) / f64::from(resized.width);
+        let down = f64::from(source.height) / f64::from(resized.height);
+        CropBox {
+            left: left * across,
+            top: top * down,
+            width: f64::from(self.input.width) * across,
+            height: f64::from(self.input.height) * down,
+        }
+    }
+
+    /// Samples a part of a picture at the size of the input.
+    ///
+    /// # Panics
+    /// Panics if the picture is empty or the box does not lie within it.
+    #[must_use]
+    pub fn sample(&self, picture: &RgbImage, crop: CropBox) -> RgbImage {
+        resample(picture, crop, self.input)
+    }
+
+    /// Gives what the network sees of a picture: resized and cropped, not yet normalised.
+    ///
+    /// # Panics
+    /// Panics if the picture is empty.
+    #[must_use]
+    pub fn view(&self, picture: &RgbImage) -> RgbImage {
+        self.sample(picture, self.crop_box(ImageSize::of(picture)))
+    }
+
+    /// Normalises a view into planes: 3 x height x width, row by row.
+    #[must_use]
+    pub fn normalize(&self, view: &RgbImage) -> Vec<f32> {
+        let Normalization { mean, std_dev, channels } = self.normalization;
+        let pixels = view.as_raw().as_chunks::<3>().0;
+        let mut planes = Vec::with_capacity(3 * pixels.len());
+        for (plane, &channel) in channels.order().iter().enumerate() {
+            // All 256 outcomes at once: the same arithmetic, a look-up a pixel.
+            let outcomes: [f32; 256] = std::array::from_fn(|value| {
+                #[expect(clippy::cast_precision_loss, reason = "0 to 255")]
+                let unit = value as f32 / 255.0;
+                (unit - mean[plane]) / std_dev[plane]
+            });
+            planes.extend(pixels.iter().map(|pixel| outcomes[usize::from(pixel[channel])]));
+        }
+        planes
+    }
+
+    /// Prepares a picture: the network's input as 3 x height x width values.
+    ///
+    /// # Panics
+    /// Panics if the picture is empty.
+    #[must_use]
+    pub fn prepare(&self, picture: &RgbImage) -> Vec<f32> {
+        self.normalize(&self.view(picture))
+    }
+}
+
+/// Resamples a part of a picture to another size, bilinear with antialiasing.
+///
+/// # Panics
+/// Panics if a size is 0 or the box does not lie within the picture.
+#[must_use]
+pub fn resample(picture: &RgbImage, crop: CropBox, size: ImageSize) -> RgbImage {
+    let (width, height) = picture.dimensions();
+    let crop = crop.within(ImageSize { width, height });
+    let source = ImageRef::new(width, height, picture.as_raw(), PixelType::U8x3)
+        .expect("an RgbImage holds three bytes a pixel");
+    let mut target = Image::new(size.width, size.height, PixelType::U8x3);
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+        .crop(crop.left, crop.top, crop.width, crop.height)
+        .use_alpha(false);
+    Resizer::new()
+        .resize(&source, &mut target, &options)
+        .expect("the box was fitted to the picture and the pixel types agree");
+    RgbImage::from_raw(size.width, size.height, target.into_vec())
+        .expect("the target holds three bytes a pixel")
+}
+
+impl CropBox {
+    /// Takes a whole picture.
+    #[must_use]
+    pub fn whole(size: ImageSize) -> Self {
+        Self { left: 0.0, top: 0.0, width: size.width.into(), height: size.height.into() }
+    }
+
+    /// Cuts off what rounding put beyond the picture's edges.
+    fn within(self, size: ImageSize) -> Self {
+        let left = self.left.max(0.0);
+        let top = self.top.max(0.0);
+        Self {
+            left,
+            top,
+            width: self.width.min(f64::from(size.width) - left),
+            height: self.height.min(f64::from(size.height) - top),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+
+    use super::*;
+
+    fn preprocess() -> Preprocess {
+        Preprocess::usual(ImageSize { width: 224, height: 224 }, Normalization::TF)
+    }
+
+    #[test]
+    fn resizes_by_the_usual_rule() {
+        for (side, resize) in [(224, 256), (299, 342), (32, 37), (380, 434)] {
+            let input = ImageSize { width: side, height: side };
+            assert_eq!(Preprocess::usual(input, Normalization::UNIT).resize, resize, "{side}");
+        }
+    }
+
+    #[test]
+    fn crops_the_centre_of_the_resized_picture() {
+        // torchvision: 640x480 -> 341x256, offsets round(58.5) = 58 and 16.
+        let resized = preprocess().resized(ImageSize { width: 640, height: 480 });
+        assert_eq!(resized, ImageSize { width: 341, height: 256 });
+        let crop = preprocess().crop_box(ImageSize { width: 640, height: 480 });
+        assert!((crop.left - 58.0 * 640.0 / 341.0).abs() < 1e-9);
+        assert!((crop.top - 30.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn normalizes_plane_by_plane_in_the_asked_order() {
+        let picture = RgbImage::from_pixel(2, 1, image::Rgb([255, 127, 0]));
+        let mut bgr = preprocess();
+        bgr.input = ImageSize { width: 2, height: 1 };
+        bgr.normalization.channels = Channels::Bgr;
+        let planes = bgr.normalize(&picture);
+        let exact = [-127.0 / 128.0, -127.0 / 128.0, 0.0, 0.0, 1.0, 1.0];
+        // A few units in the last place: mean and deviation are rounded to f32.
+        let near = planes.iter().zip(exact).all(|(value, exact)| (value - exact).abs() < 1e-6);
+        assert!(near, "{planes:?}");
+    }
+
+    #[test]
+    fn rejects_what_cannot_be_carried_out() {
+        let mut zero = preprocess();
+        zero.input.height = 0;
+        assert!(matches!(zero.check(), Err(PreprocessError::InputSize { .. })));
+        let mut small = preprocess();
+        small.resize = 100;
+        assert!(matches!(small.check(), Err(PreprocessError::Resize { needed: 224, .. })));
+        let mut flat = preprocess();
+        flat.normalization.std_dev[1] = 0.0;
+        assert!(matches!(flat.check(), Err(PreprocessError::Normalization { .. })));
+        assert_eq!(preprocess().check(), Ok(()));
+    }
+
+    #[test]
+    fn accepts_a_line_of_pixels() {
+        for (width, height) in [(20_000, 1), (1, 20_000), (1, 1)] {
+            let line = RgbImage::from_pixel(width, height, image::Rgb([9, 9, 9]));
+            let view = preprocess().view(&line);
+            assert!(view.pixels().all(|pixel| pixel.0 == [9, 9, 9]), "{width}x{height}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_crop_lies_within_the_picture(
+            width in 1u32..5000, height in 1u32..5000,
+            input_width in 1u32..512, input_height in 1u32..512,
+        ) {
+            let input = ImageSize { width: input_width, height: input_height };
+            let rule = Preprocess::usual(input, Normalization::UNIT);
+            let source = ImageSize { width, height };
+            let crop = rule.crop_box(source);
+            prop_assert!(crop.left >= 0.0 && crop.top >= 0.0);
+            prop_assert!(crop.left + crop.width <= f64::from(width) + 1e-6);
+            prop_assert!(crop.top + crop.height <= f64::from(height) + 1e-6);
+            let view = rule.view(&RgbImage::new(width.min(64), height.min(64)));
+            prop_assert_eq!(view.dimensions(), (input_width, input_height));
+        }
+    }
+}
