@@ -1,0 +1,374 @@
+//! A classifier read from ONNX and executed by libtorch, with gradients.
+//!
+//! Any network is run by the same code: each node becomes a typed operator whose attributes are parsed
+//! once, nodes that depend on constants alone are computed once, and [`Graph::run`] computes only what is
+//! asked for. Feeding an inner value cuts the graph there, which is how the rest of a frozen network is
+//! applied to masked feature maps.
+//!
+//! The network is frozen: batch normalisation uses its stored statistics, dropout does nothing, and no
+//! weight asks for a gradient. Gradients flow through to whatever is fed.
+
+mod attributes;
+mod batching;
+mod error;
+mod operator;
+mod operators;
+mod tensors;
+
+use std::collections::{HashMap, HashSet};
+
+use lcam_models::onnx::{ModelProto, NodeProto, ValueInfoProto, check_structure};
+use tch::{Device, Tensor};
+
+pub use batching::Batching;
+pub use error::{GraphError, NodeError, OperatorError, RunError};
+use operator::{Inputs, Run};
+pub use operators::{Support, supported_operators};
+
+/// The operator set versions whose meaning is known.
+pub const OPSETS: std::ops::RangeInclusive<i64> = 11..=24;
+
+/// A tensor of the graph, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(usize);
+
+/// A node of the graph, for analysis.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What messages call it.
+    pub title: String,
+    /// The operator's name.
+    pub op_type: String,
+    /// The tensors it reads; `None` for an optional one that is left out.
+    pub inputs: Vec<Option<ValueId>>,
+    /// The tensors it makes.
+    pub outputs: Vec<ValueId>,
+}
+
+/// A classifier that can be run.
+pub struct Graph {
+    nodes: Vec<Node>,
+    operators: Vec<Run>,
+    names: Vec<String>,
+    ids: HashMap<String, ValueId>,
+    constants: HashMap<ValueId, Tensor>,
+    input: Input,
+    outputs: Vec<ValueId>,
+    batching: Batching,
+    device: Device,
+}
+
+/// The graph's input.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// The tensor.
+    pub value: ValueId,
+    /// Its name.
+    pub name: String,
+    /// Its declared shape, `None` for a dimension that is not fixed.
+    pub shape: Vec<Option<usize>>,
+}
+
+impl std::fmt::Debug for Graph {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Graph")
+            .field("nodes", &self.nodes.len())
+            .field("input", &self.input)
+            .field("device", &self.device)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Graph {
+    /// Reads a graph, on the CPU.
+    ///
+    /// # Errors
+    /// Returns [`GraphError`] when the graph does not hang together, uses an operator or an operator set
+    /// that is not supported, or does not take one picture.
+    pub fn new(model: &ModelProto) -> Result<Self, GraphError> {
+        check_structure(model)?;
+        let opset = model.opset().unwrap_or(0);
+        if !OPSETS.contains(&opset) {
+            return Err(GraphError::Opset { found: opset });
+        }
+        let proto = model.graph.as_ref().ok_or(GraphError::Input { found: 0 })?;
+        let mut builder = Builder::default();
+        for tensor in &proto.initializer {
+            let id = builder.id(tensor.name());
+            builder.constants.insert(id, tensors::from_proto(tensor)?);
+        }
+        let input = builder.input(&proto.input)?;
+        for node in &proto.node {
+            builder.node(node, opset)?;
+        }
+        let outputs = proto.output.iter().map(|output| builder.id(output.name())).collect();
+        let mut graph = Self {
+            nodes: builder.nodes,
+            operators: builder.operators,
+            names: builder.names,
+            ids: builder.ids,
+            constants: builder.constants,
+            input,
+            outputs,
+            batching: Batching::OneByOne,
+            device: Device::Cpu,
+        };
+        graph.fold_constants()?;
+        batching::adapt(&mut graph);
+        Ok(graph)
+    }
+
+    /// Gives the input.
+    #[must_use]
+    pub fn input(&self) -> &Input {
+        &self.input
+    }
+
+    /// Gives the outputs.
+    #[must_use]
+    pub fn outputs(&self) -> &[ValueId] {
+        &self.outputs
+    }
+
+    /// Gives the nodes that depend on the input, each after those that it depends on.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Finds a tensor by its name.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<ValueId> {
+        self.ids.get(name).copied()
+    }
+
+    /// Gives the name of a tensor.
+    #[must_use]
+    pub fn name(&self, value: ValueId) -> &str {
+        &self.names[value.0]
+    }
+
+    /// Gives the value of a tensor that is the same for every picture: a weight, or computed from weights.
+    #[must_use]
+    pub fn constant(&self, value: ValueId) -> Option<&Tensor> {
+        self.constants.get(&value)
+    }
+
+    /// Tells whether several pictures can go through at once.
+    #[must_use]
+    pub fn batching(&self) -> Batching {
+        self.batching
+    }
+
+    /// Gives where the graph runs.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Moves the weights to a device. Sizes and indices stay on the CPU.
+    ///
+    /// # Errors
+    /// Returns [`RunError`] when the device has no room.
+    pub fn to_device(&mut self, device: Device) -> Result<(), RunError> {
+        for (&id, tensor) in &mut self.constants {
+            if tensor.kind() == tch::Kind::Float {
+                *tensor = tensor
+                    .f_to_device(device)
+                    .map_err(|error| RunError::new(&self.names[id.0], error.into()))?;
+            }
+        }
+        self.device = device;
+        Ok(())
+    }
+
+    /// Computes `wanted` from `feeds`, and nothing else.
+    ///
+    /// A fed inner value is taken as it is: what makes it is not run. Where the network cannot take several
+    /// pictures at once, the feeds are split along their first dimension and the results joined.
+    ///
+    /// # Errors
+    /// Returns [`RunError`] naming the node that failed, or a value that the feeds do not determine.
+    pub fn run(
+        &self,
+        feeds: &[(ValueId, &Tensor)],
+        wanted: &[ValueId],
+    ) -> Result<Vec<Tensor>, RunError> {
+        let batch =
+            feeds.first().map_or(1, |(_, tensor)| tensor.size().first().copied().unwrap_or(1));
+        if self.batching == Batching::Native || batch == 1 {
+            return self.run_once(feeds, wanted);
+        }
+        let mut parts: Vec<Vec<Tensor>> = wanted.iter().map(|_| Vec::new()).collect();
+        for index in 0..batch {
+            let singles: Vec<Tensor> =
+                feeds.iter().map(|(_, tensor)| tensor.narrow(0, index, 1)).collect();
+            let feeds: Vec<_> =
+                feeds.iter().zip(&singles).map(|(f, single)| (f.0, single)).collect();
+            for (part, value) in parts.iter_mut().zip(self.run_once(&feeds, wanted)?) {
+                part.push(value);
+            }
+        }
+        Ok(parts.iter().map(|part| Tensor::cat(part, 0)).collect())
+    }
+
+    fn run_once(
+        &self,
+        feeds: &[(ValueId, &Tensor)],
+        wanted: &[ValueId],
+    ) -> Result<Vec<Tensor>, RunError> {
+        let fed: HashSet<ValueId> = feeds.iter().map(|feed| feed.0).collect();
+        let (needed, mut uses) = self.needed(&fed, wanted);
+        let mut values: HashMap<ValueId, Tensor> =
+            feeds.iter().map(|(id, tensor)| (*id, tensor.shallow_clone())).collect();
+        for index in needed {
+            let node = &self.nodes[index];
+            self.compute(index, &mut values)?;
+            for id in node.inputs.iter().flatten().chain(&node.outputs) {
+                let used_up = uses.get(id).is_none_or(|&last| last <= index);
+                if used_up && !wanted.contains(id) {
+                    values.remove(id);
+                }
+            }
+            for id in node.inputs.iter().flatten() {
+                if uses.get(id) == Some(&index) {
+                    uses.remove(id);
+                }
+            }
+        }
+        wanted.iter().map(|&id| self.look_up(&values, id).map(Tensor::shallow_clone)).collect()
+    }
+
+    /// Lists the nodes that `wanted` depends on beyond what is fed, in order, and for each value the last
+    /// of them that reads it.
+    fn needed(
+        &self,
+        fed: &HashSet<ValueId>,
+        wanted: &[ValueId],
+    ) -> (Vec<usize>, HashMap<ValueId, usize>) {
+        let known = |id: &ValueId| fed.contains(id) || self.constants.contains_key(id);
+        let mut open: HashSet<ValueId> = wanted.iter().copied().filter(|id| !known(id)).collect();
+        let mut last_use = HashMap::new();
+        let mut needed = Vec::new();
+        for (index, node) in self.nodes.iter().enumerate().rev() {
+            if !node.outputs.iter().any(|id| open.contains(id)) {
+                continue;
+            }
+            needed.push(index);
+            for &id in node.inputs.iter().flatten() {
+                last_use.entry(id).or_insert(index);
+                if !known(&id) {
+                    open.insert(id);
+                }
+            }
+        }
+        needed.reverse();
+        (needed, last_use)
+    }
+
+    fn compute(&self, index: usize, values: &mut HashMap<ValueId, Tensor>) -> Result<(), RunError> {
+        let node = &self.nodes[index];
+        let inputs: Vec<Option<&Tensor>> = node
+            .inputs
+            .iter()
+            .map(|id| id.map(|id| self.look_up(values, id)).transpose())
+            .collect::<Result<_, _>>()?;
+        let outputs = self.operators[index](&Inputs(inputs))
+            .map_err(|problem| RunError::new(&node.title, problem))?;
+        for (&id, output) in node.outputs.iter().zip(outputs) {
+            // A fed value stays what was fed, even if another output of its node is needed.
+            values.entry(id).or_insert(output);
+        }
+        Ok(())
+    }
+
+    fn look_up<'a>(
+        &'a self,
+        values: &'a HashMap<ValueId, Tensor>,
+        id: ValueId,
+    ) -> Result<&'a Tensor, RunError> {
+        values
+            .get(&id)
+            .or_else(|| self.constants.get(&id))
+            .ok_or_else(|| RunError::Undetermined { value: self.names[id.0].clone() })
+    }
+
+    /// Computes once what depends on constants alone, and drops those nodes.
+    fn fold_constants(&mut self) -> Result<(), GraphError> {
+        let _no_gradients = tch::no_grad_guard();
+        let mut kept = Vec::new();
+        for index in 0..self.nodes.len() {
+            let node = &self.nodes[index];
+            let constant = node.inputs.iter().flatten().all(|id| self.constants.contains_key(id));
+            if constant {
+                let mut values = HashMap::new();
+                self.compute(index, &mut values)?;
+                self.constants.extend(values);
+            } else {
+                kept.push(index);
+            }
+        }
+        let mut index = 0..;
+        self.nodes.retain(|_| index.next().is_some_and(|i| kept.binary_search(&i).is_ok()));
+        let mut index = 0..;
+        self.operators.retain(|_| index.next().is_some_and(|i| kept.binary_search(&i).is_ok()));
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Builder {
+    nodes: Vec<Node>,
+    operators: Vec<Run>,
+    names: Vec<String>,
+    ids: HashMap<String, ValueId>,
+    constants: HashMap<ValueId, Tensor>,
+}
+
+impl Builder {
+    fn id(&mut self, name: &str) -> ValueId {
+        if let Some(&id) = self.ids.get(name) {
+            return id;
+        }
+        let id = ValueId(self.names.len());
+        self.names.push(name.to_owned());
+        self.ids.insert(name.to_owned(), id);
+        id
+    }
+
+    fn input(&mut self, inputs: &[ValueInfoProto]) -> Result<Input, GraphError> {
+        let mut free = Vec::new();
+        for input in inputs {
+            let id = self.id(input.name());
+            if !self.constants.contains_key(&id) {
+                free.push((id, input));
+            }
+        }
+        match free[..] {
+            [(value, input)] => Ok(Input {
+                value,
+                name: input.name().to_owned(),
+                shape: input.tensor_shape().unwrap_or_default(),
+            }),
+            _ => Err(GraphError::Input { found: free.len() }),
+        }
+    }
+
+    fn node(&mut self, node: &NodeProto, opset: i64) -> Result<(), GraphError> {
+        let run = operators::parse(node, opset)
+            .map_err(|problem| GraphError::Node { node: node.title(), problem })?;
+        let given = |name: &str| !name.is_empty();
+        let inputs = node.input.iter().map(|name| given(name).then(|| self.id(name))).collect();
+        // An output without a name is not wanted; it keeps its place under a name no file uses.
+        let name = |name: &String| if given(name) { name.clone() } else { "\0".to_owned() };
+        let outputs = node.output.iter().map(|output| self.id(&name(output))).collect();
+        self.nodes.push(Node {
+            title: node.title(),
+            op_type: node.op_type().to_owned(),
+            inputs,
+            outputs,
+        });
+        self.operators.push(run);
+        Ok(())
+    }
+}
