@@ -17,16 +17,17 @@ mod tensors;
 
 use std::collections::{HashMap, HashSet};
 
-use lcam_models::onnx::{ModelProto, NodeProto, ValueInfoProto, check_structure};
+use lcam_models::onnx::{ModelProto, NodeProto, StructureError, ValueInfoProto, check_structure};
 use tch::{Device, Tensor};
 
 pub use batching::Batching;
 pub use error::{GraphError, NodeError, OperatorError, RunError};
 use operator::{Inputs, Run};
 pub use operators::{Support, supported_operators};
+pub use tensors::from_proto as tensor_from_proto;
 
 /// The operator set versions whose meaning is known.
-pub const OPSETS: std::ops::RangeInclusive<i64> = 11..=24;
+pub const OPSETS: std::ops::RangeInclusive<i64> = 11..=28;
 
 /// A tensor of the graph, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,13 +53,13 @@ pub struct Graph {
     names: Vec<String>,
     ids: HashMap<String, ValueId>,
     constants: HashMap<ValueId, Tensor>,
-    input: Input,
+    inputs: Vec<Input>,
     outputs: Vec<ValueId>,
     batching: Batching,
     device: Device,
 }
 
-/// The graph's input.
+/// An input of the graph that is no weight.
 #[derive(Clone, Debug)]
 pub struct Input {
     /// The tensor.
@@ -73,7 +74,7 @@ impl std::fmt::Debug for Graph {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Graph")
             .field("nodes", &self.nodes.len())
-            .field("input", &self.input)
+            .field("inputs", &self.inputs)
             .field("device", &self.device)
             .finish_non_exhaustive()
     }
@@ -83,21 +84,21 @@ impl Graph {
     /// Reads a graph, on the CPU.
     ///
     /// # Errors
-    /// Returns [`GraphError`] when the graph does not hang together, uses an operator or an operator set
-    /// that is not supported, or does not take one picture.
+    /// Returns [`GraphError`] when the graph does not hang together, or uses an operator or an operator
+    /// set that is not supported.
     pub fn new(model: &ModelProto) -> Result<Self, GraphError> {
         check_structure(model)?;
         let opset = model.opset().unwrap_or(0);
         if !OPSETS.contains(&opset) {
             return Err(GraphError::Opset { found: opset });
         }
-        let proto = model.graph.as_ref().ok_or(GraphError::Input { found: 0 })?;
+        let proto = model.graph.as_ref().ok_or(StructureError::NoGraph)?;
         let mut builder = Builder::default();
         for tensor in &proto.initializer {
             let id = builder.id(tensor.name());
             builder.constants.insert(id, tensors::from_proto(tensor)?);
         }
-        let input = builder.input(&proto.input)?;
+        let inputs = builder.inputs(&proto.input);
         for node in &proto.node {
             builder.node(node, opset)?;
         }
@@ -108,9 +109,9 @@ impl Graph {
             names: builder.names,
             ids: builder.ids,
             constants: builder.constants,
-            input,
+            inputs,
             outputs,
-            batching: Batching::OneByOne,
+            batching: Batching::Native,
             device: Device::Cpu,
         };
         graph.fold_constants()?;
@@ -118,10 +119,10 @@ impl Graph {
         Ok(graph)
     }
 
-    /// Gives the input.
+    /// Gives the inputs that are no weights.
     #[must_use]
-    pub fn input(&self) -> &Input {
-        &self.input
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
     }
 
     /// Gives the outputs.
@@ -336,22 +337,15 @@ impl Builder {
         id
     }
 
-    fn input(&mut self, inputs: &[ValueInfoProto]) -> Result<Input, GraphError> {
-        let mut free = Vec::new();
-        for input in inputs {
-            let id = self.id(input.name());
-            if !self.constants.contains_key(&id) {
-                free.push((id, input));
-            }
-        }
-        match free[..] {
-            [(value, input)] => Ok(Input {
-                value,
-                name: input.name().to_owned(),
-                shape: input.tensor_shape().unwrap_or_default(),
-            }),
-            _ => Err(GraphError::Input { found: free.len() }),
-        }
+    /// Old files list their weights among the inputs, too; those are left out.
+    fn inputs(&mut self, inputs: &[ValueInfoProto]) -> Vec<Input> {
+        let described = inputs.iter().map(|input| Input {
+            value: self.id(input.name()),
+            name: input.name().to_owned(),
+            shape: input.tensor_shape().unwrap_or_default(),
+        });
+        let described: Vec<_> = described.collect();
+        described.into_iter().filter(|input| !self.constants.contains_key(&input.value)).collect()
     }
 
     fn node(&mut self, node: &NodeProto, opset: i64) -> Result<(), GraphError> {

@@ -7,7 +7,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::Graph;
+use super::{Graph, Input, ValueId};
 
 /// How several pictures go through a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,22 +22,21 @@ pub enum Batching {
 /// other orders of summation, far below what a mix-up of pictures makes.
 const TOLERANCE: f64 = 1e-3;
 
-/// Makes a graph take batches, if it can.
+/// Makes a graph that takes one picture take batches, if it can.
 pub(super) fn adapt(graph: &mut Graph) {
-    if takes_batches(graph) {
-        graph.batching = Batching::Native;
+    let Some((input, shape)) = picture_input(graph) else { return };
+    if takes_batches(graph, input, &shape) {
         return;
     }
     let originals = free_leading_ones(graph);
-    if takes_batches(graph) {
-        graph.batching = Batching::Native;
-    } else {
+    if !takes_batches(graph, input, &shape) {
         graph.constants.extend(originals);
+        graph.batching = Batching::OneByOne;
     }
 }
 
 /// Replaces the leading 1 of constant `Reshape` targets that have no -1 by -1; gives the old ones back.
-fn free_leading_ones(graph: &mut Graph) -> Vec<(super::ValueId, Tensor)> {
+fn free_leading_ones(graph: &mut Graph) -> Vec<(ValueId, Tensor)> {
     let mut originals = Vec::new();
     let targets = graph.nodes.iter().filter(|node| node.op_type == "Reshape");
     for target in targets.filter_map(|node| node.inputs.get(1).copied().flatten()) {
@@ -54,14 +53,13 @@ fn free_leading_ones(graph: &mut Graph) -> Vec<(super::ValueId, Tensor)> {
     originals
 }
 
-fn takes_batches(graph: &Graph) -> bool {
+fn takes_batches(graph: &Graph, input: ValueId, shape: &[i64]) -> bool {
     let _no_gradients = tch::no_grad_guard();
-    let Some(shape) = probe_shape(graph) else { return false };
     // A fixed pattern, so that nothing depends on a random state.
     let count: i64 = shape.iter().product();
     let Ok(ramp) = Tensor::f_arange(2 * count, (Kind::Float, graph.device)) else { return false };
     let pictures = (ramp * 0.37).sin().reshape([&[2], &shape[1..]].concat());
-    let run = |pictures: &Tensor| graph.run_once(&[(graph.input.value, pictures)], &graph.outputs);
+    let run = |pictures: &Tensor| graph.run_once(&[(input, pictures)], &graph.outputs);
     let (Ok(both), Ok(first), Ok(second)) =
         (run(&pictures), run(&pictures.narrow(0, 0, 1)), run(&pictures.narrow(0, 1, 1)))
     else {
@@ -78,15 +76,15 @@ fn takes_batches(graph: &Graph) -> bool {
     both.iter().zip(first.iter().zip(&second)).all(same)
 }
 
-/// Gives the shape of one picture; sides that are left open get the size that most classifiers take.
-fn probe_shape(graph: &Graph) -> Option<Vec<i64>> {
+/// Gives the input and the shape of one picture, if the graph takes a single four-dimensional tensor. Sides
+/// that are left open get the size that most classifiers take.
+fn picture_input(graph: &Graph) -> Option<(ValueId, Vec<i64>)> {
     const USUAL_SIDE: i64 = 224;
-    let shape = &graph.input.shape;
-    if shape.len() != 4 {
-        return None;
-    }
-    let side = |index: usize, default| {
-        shape[index].map_or(Some(default), |side| i64::try_from(side).ok()).filter(|&side| side > 0)
+    let [Input { value, shape, .. }] = &graph.inputs[..] else { return None };
+    // A graph that declares several pictures is taken as it is.
+    let [None | Some(1), channels, height, width] = shape[..] else { return None };
+    let side = |side: Option<usize>, default| {
+        side.map_or(Some(default), |side| i64::try_from(side).ok()).filter(|&side| side > 0)
     };
-    Some(vec![1, side(1, 3)?, side(2, USUAL_SIDE)?, side(3, USUAL_SIDE)?])
+    Some((*value, vec![1, side(channels, 3)?, side(height, USUAL_SIDE)?, side(width, USUAL_SIDE)?]))
 }

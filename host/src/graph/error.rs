@@ -21,12 +21,6 @@ pub enum GraphError {
         /// The version of the file.
         found: i64,
     },
-    /// The graph does not have exactly one input beside its weights.
-    #[error("the model has {found} inputs, but an image classifier takes one: the picture")]
-    Input {
-        /// How many there are.
-        found: usize,
-    },
     /// A node is not supported.
     #[error("{node}: {problem}")]
     Node {

@@ -5,7 +5,10 @@ use tch::{Kind, Tensor};
 
 /// Copies a tensor's values. Half precision becomes `f32`, and unsigned numbers wider than 8 bits `i64`:
 /// libtorch computes in those on a CPU.
-pub(super) fn from_proto(tensor: &TensorProto) -> Result<Tensor, TensorError> {
+///
+/// # Errors
+/// Returns [`TensorError`] when type, shape and values do not fit together.
+pub fn from_proto(tensor: &TensorProto) -> Result<Tensor, TensorError> {
     let shape = &tensor.dims;
     let element = tensor.element_type()?;
     let bytes = tensor.le_bytes()?;

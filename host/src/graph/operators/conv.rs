@@ -182,7 +182,7 @@ fn conv_transpose(attributes: &Attributes<'_>) -> Parsed {
                 None => (fitted.begins[i], fitted.ends[i] - extra[i]),
                 Some(target) => {
                     let total = full[i] + extra[i] - target;
-                    let small = total / 2;
+                    let small = total.div_euclid(2);
                     let (begin, end) = if auto_pad == "SAME_UPPER" {
                         (small, total - small)
                     } else {

@@ -5,7 +5,7 @@ use tch::{Kind, Tensor};
 use super::{Entry, entry};
 use crate::graph::OperatorError;
 use crate::graph::attributes::Attributes;
-use crate::graph::operator::{Inputs, Parsed, axis, one};
+use crate::graph::operator::{Inputs, Parsed, axis, one, several};
 
 pub(super) const ENTRIES: &[Entry] = &[
     entry("BatchNormalization", batch_normalization).limits("inference only"),
@@ -19,14 +19,15 @@ pub(super) const ENTRIES: &[Entry] = &[
             Ok(x.f_group_norm(groups, inputs.opt(1), inputs.opt(2), epsilon, true)?)
         })
     }),
-    entry("LayerNormalization", layer_normalization).limits("first output only"),
+    entry("LayerNormalization", layer_normalization),
     entry("LRN", local_response).limits("two spatial dimensions"),
     entry("LpNormalization", |a| {
         let (along, p) = (a.int_or("axis", -1), a.int_or("p", 2));
         one(move |inputs| {
             let x = inputs.get(0)?;
             let norm = x.f_norm_scalaropt_dim(p, [axis(along, x.dim())?], true)?;
-            Ok(x.f_div(&norm)?)
+            // A vector of zeros stays one.
+            Ok(x.f_div(&norm.f_add(&norm.f_eq(0.0)?)?)?)
         })
     }),
 ];
@@ -65,14 +66,15 @@ fn group_normalization(attributes: &Attributes<'_>) -> Parsed {
 fn layer_normalization(attributes: &Attributes<'_>) -> Parsed {
     let epsilon = attributes.float_or("epsilon", 1e-5);
     let along = attributes.int_or("axis", -1);
-    one(move |inputs| {
+    several(move |inputs| {
         let x = inputs.get(0)?;
         let first = usize::try_from(axis(along, x.dim())?).unwrap_or(0);
         let shape = x.size()[first..].to_vec();
         let part = |index: usize| {
             inputs.opt(index).map(|tensor: &Tensor| tensor.f_expand(&shape, false)).transpose()
         };
-        Ok(x.f_layer_norm(&shape, part(1)?, part(2)?, epsilon, true)?)
+        let (y, mean, deviation) = x.f_native_layer_norm(&shape, part(1)?, part(2)?, epsilon)?;
+        Ok(vec![y, mean, deviation])
     })
 }
 

@@ -10,11 +10,8 @@ use crate::graph::OperatorError;
 use crate::graph::attributes::Attributes;
 use crate::graph::operator::{Inputs, Parsed, axis, one};
 
-pub(super) const ENTRIES: &[Entry] = &[
-    entry("Resize", resize)
-        .limits("no antialiasing, no tf_crop_and_resize, no aspect-ratio policy"),
-    entry("Upsample", upsample),
-];
+pub(super) const ENTRIES: &[Entry] = &[entry("Resize", resize)
+    .limits("no antialiasing, no tf_crop_and_resize, no aspect-ratio policy")];
 
 #[derive(Clone, Copy)]
 enum Mode {
@@ -63,11 +60,6 @@ fn resize(attributes: &Attributes<'_>) -> Parsed {
         let scales = inputs.floats(2)?.filter(|scales| !scales.is_empty());
         apply(inputs, rule, axes.as_deref(), scales, inputs.ints(3)?)
     })
-}
-
-fn upsample(attributes: &Attributes<'_>) -> Parsed {
-    let rule = Rule { mode: mode(attributes)?, coordinates: Coordinates::Asymmetric };
-    one(move |inputs| apply(inputs, rule, None, inputs.floats(1)?, None))
 }
 
 fn mode(attributes: &Attributes<'_>) -> Result<Mode, crate::graph::NodeError> {
@@ -141,8 +133,7 @@ fn apply(
             return Err(OperatorError::Input(format!("axis {along} would have {output} cells")));
         }
         if output != input || (scale - 1.0).abs() > 0.0 {
-            let samples: Vec<_> =
-                (0..output).map(|cell| rule.taps(cell, input, output, scale)).collect();
+            let samples: Vec<_> = (0..output).map(|cell| rule.taps(cell, input, scale)).collect();
             result = mix(&result, along, &samples)?;
         }
     }
@@ -158,8 +149,8 @@ type Taps = Vec<(i64, f64)>;
     reason = "sides of pictures are far below 2^52"
 )]
 impl Rule {
-    fn taps(self, cell: i64, input: i64, output: i64, scale: f64) -> Taps {
-        let position = self.coordinates.source(cell as f64, input as f64, output as f64, scale);
+    fn taps(self, cell: i64, input: i64, scale: f64) -> Taps {
+        let position = self.coordinates.source(cell as f64, input as f64, scale);
         let inside = |index: f64| (index as i64).clamp(0, input - 1);
         let floor = position.floor();
         match self.mode {
@@ -188,11 +179,13 @@ impl Rule {
 }
 
 impl Coordinates {
-    fn source(self, cell: f64, input: f64, output: f64, scale: f64) -> f64 {
+    fn source(self, cell: f64, input: f64, scale: f64) -> f64 {
+        // Where scales are given, the operator's definition does not round the output's length here.
+        let output = input * scale;
         match self {
             Self::HalfPixel => (cell + 0.5) / scale - 0.5,
             Self::HalfPixelSymmetric => {
-                let adjustment = output / (scale * input);
+                let adjustment = output.floor() / output;
                 input / 2.0 * (1.0 - adjustment) + (cell + 0.5) / scale - 0.5
             }
             Self::PytorchHalfPixel if output > 1.0 => (cell + 0.5) / scale - 0.5,

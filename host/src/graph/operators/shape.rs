@@ -109,12 +109,14 @@ fn depth_to_space(attributes: &Attributes<'_>) -> Parsed {
 
 fn space_to_depth(attributes: &Attributes<'_>) -> Parsed {
     let block = block_size(attributes)?;
+    let order = match attributes.text_or("mode", "DCR") {
+        "CRD" => [0, 1, 3, 5, 2, 4],
+        _ => [0, 3, 5, 1, 2, 4],
+    };
     one(move |inputs| {
         let x = inputs.get(0)?;
         let [n, c, h, w] = four_sides(x)?;
-        let moved = x
-            .f_reshape([n, c, h / block, block, w / block, block])?
-            .f_permute([0, 3, 5, 1, 2, 4])?;
+        let moved = x.f_reshape([n, c, h / block, block, w / block, block])?.f_permute(order)?;
         Ok(moved.f_reshape([n, c * block * block, h / block, w / block])?)
     })
 }
