@@ -1,3 +1,6 @@
 //! Turns image classifiers into explained models: trains, measures and exports attention mechanisms.
 
+pub mod classifier;
+pub mod dataset;
 pub mod graph;
+pub mod layers;
