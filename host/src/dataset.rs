@@ -73,7 +73,7 @@ fn collect(path: &Path, found: &mut Vec<PathBuf>) -> Result<(), DatasetError> {
 pub fn for_each_batch<T: Send, E: Send>(
     paths: &[PathBuf],
     batch: usize,
-    prepare: impl Fn(usize, RgbImage) -> T + Sync,
+    prepare: impl Fn(usize, RgbImage) -> T + Send + Sync,
     mut consume: impl FnMut(Vec<Result<T, PictureError>>) -> Result<(), E>,
 ) -> Result<(), E> {
     let indexed: Vec<(usize, &PathBuf)> = paths.iter().enumerate().collect();

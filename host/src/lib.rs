@@ -1,6 +1,8 @@
 //! Turns image classifiers into explained models: trains, measures and exports attention mechanisms.
 
+pub mod attention;
 pub mod classifier;
 pub mod dataset;
 pub mod graph;
 pub mod layers;
+pub mod train;

@@ -1,0 +1,5 @@
+//! Training.
+
+pub mod features;
+pub mod loss;
+pub mod optimizer;

@@ -1,0 +1,124 @@
+//! The loss of L-CAM: cross-entropy of the masked network, area and total variation of the masks.
+//!
+//! `L = 1.5 CE(logits', y) + 2 Area + 0.01 TV` with `Area = mean((m + 0.0005)^0.3)` and
+//! `TV = [sum (dy)^2 + sum (dx)^2 + 0.3 sum(border rows and columns)^2] / (2 B)`, on the sigmoid masks at
+//! their own grid. Source: Gkartzonika et al.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use tch::{Kind, TchError, Tensor};
+
+/// Over which maps area and variation run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum LossMaps {
+    /// The map of every label of the batch on every picture, as in the paper: what is left of the area term
+    /// for a picture's own class is small, the rest pushes the maps of absent classes to zero.
+    AllPairs,
+    /// Each picture's own class only.
+    Diagonal,
+}
+
+/// How much each term counts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LossWeights {
+    /// Cross-entropy.
+    pub cross_entropy: f64,
+    /// Mean of the masks, to the power of 0.3.
+    pub area: f64,
+    /// Total variation of the masks.
+    pub variation: f64,
+}
+
+impl Default for LossWeights {
+    /// The paper's.
+    fn default() -> Self {
+        Self { cross_entropy: 1.5, area: 2.0, variation: 0.01 }
+    }
+}
+
+/// The terms of a loss, not yet weighted; scalars.
+#[derive(Debug)]
+pub struct LossTerms {
+    /// Cross-entropy of the masked network with the clean network's answer.
+    pub cross_entropy: Tensor,
+    /// Mean of the masks, to the power of 0.3.
+    pub area: Tensor,
+    /// Total variation of the masks.
+    pub variation: Tensor,
+}
+
+impl LossTerms {
+    /// Computes the terms from logits `[B, R]` of the masked network, labels `[B]` and sigmoid masks
+    /// `[B, K, h, w]`.
+    ///
+    /// # Errors
+    /// Returns libtorch's error when shapes do not fit.
+    pub fn new(logits: &Tensor, labels: &Tensor, masks: &Tensor) -> Result<Self, TchError> {
+        let cross_entropy =
+            logits.f_cross_entropy_loss::<Tensor>(labels, None, tch::Reduction::Mean, -100, 0.0)?;
+        Ok(Self { cross_entropy, area: area(masks)?, variation: variation(masks)? })
+    }
+
+    /// Sums the weighted terms.
+    ///
+    /// # Errors
+    /// Returns libtorch's error.
+    pub fn total(&self, weights: LossWeights) -> Result<Tensor, TchError> {
+        let scale = |term: &Tensor, weight| term.f_mul_scalar(weight);
+        scale(&self.cross_entropy, weights.cross_entropy)?
+            .f_add(&scale(&self.area, weights.area)?)?
+            .f_add(&scale(&self.variation, weights.variation)?)
+    }
+}
+
+/// mean((m + 0.0005)^0.3); the small addend keeps the slope finite at 0.
+fn area(masks: &Tensor) -> Result<Tensor, TchError> {
+    masks.f_add_scalar(0.0005)?.f_pow_tensor_scalar(0.3)?.f_mean(Kind::Float)
+}
+
+/// Squared differences of neighbours and, at 0.3, squared values on the border, over twice the pictures.
+fn variation(masks: &Tensor) -> Result<Tensor, TchError> {
+    let [batch, _, height, width] = <[i64; 4]>::try_from(masks.size()).unwrap_or([1; 4]);
+    let squares = |tensor: Tensor| tensor.f_square()?.f_sum(Kind::Float);
+    let steps = |axis: i64, side: i64| {
+        squares(masks.f_narrow(axis, 1, side - 1)?.f_sub(&masks.f_narrow(axis, 0, side - 1)?)?)
+    };
+    let line = |axis: i64, at: i64| squares(masks.f_select(axis, at)?);
+    let border = line(2, 0)?
+        .f_add(&line(2, height - 1)?)?
+        .f_add(&line(3, 0)?)?
+        .f_add(&line(3, width - 1)?)?;
+    let sum = steps(2, height)?.f_add(&steps(3, width)?)?.f_add(&border.f_mul_scalar(0.3)?)?;
+    #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+    sum.f_div_scalar(2.0 * batch as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_terms_follow_the_formulas() {
+        // A 2x3 mask; by hand: rows differ by 1 in one cell and columns twice, the whole border is the mask
+        // with its four corners counted twice.
+        let masks = Tensor::from_slice(&[0.0f32, 1.0, 0.0, 0.0, 0.0, 0.0]).reshape([1, 1, 2, 3]);
+        let logits = Tensor::from_slice(&[0.0f32, 0.0]).reshape([1, 2]);
+        let terms = LossTerms::new(&logits, &Tensor::from_slice(&[1i64]), &masks).unwrap();
+        let close = |term: &Tensor, value: f64| (term.double_value(&[]) - value).abs() < 1e-6;
+        assert!(close(&terms.cross_entropy, 2f64.ln()));
+        let area = (1.0005f64.powf(0.3) + 5.0 * 0.0005f64.powf(0.3)) / 6.0;
+        assert!(close(&terms.area, area), "{:?}", terms.area);
+        assert!(close(&terms.variation, (1.0 + 2.0 + 0.3) / 2.0), "{:?}", terms.variation);
+        let total = terms.total(LossWeights::default()).unwrap();
+        assert!(close(&total, 1.5 * 2f64.ln() + 2.0 * area + 0.01 * 1.65));
+    }
+
+    #[test]
+    fn a_mask_at_zero_has_a_finite_slope() {
+        let masks =
+            Tensor::zeros([1, 1, 2, 2], (Kind::Float, tch::Device::Cpu)).set_requires_grad(true);
+        area(&masks).unwrap().backward();
+        assert!(masks.grad().isfinite().all().int64_value(&[]) == 1);
+    }
+}
