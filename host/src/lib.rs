@@ -5,4 +5,5 @@ pub mod classifier;
 pub mod dataset;
 pub mod graph;
 pub mod layers;
+pub mod pictures;
 pub mod train;

@@ -1,0 +1,280 @@
+//! The folder of a training: its settings, its metrics as CSV, its curves as SVG and its last checkpoint.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lcam_models::atomic_file::{self, WriteError};
+use plotters::prelude::{
+    BLACK, BLUE, ChartBuilder, GREEN, IntoDrawingArea, IntoFont, LineSeries, MAGENTA, PathElement,
+    RED, SVGBackend, WHITE,
+};
+use serde::{Deserialize, Serialize};
+use tch::{TchError, Tensor};
+
+use super::optimizer::Optimizer;
+use super::settings::Settings;
+use crate::attention::Attention;
+
+/// The means of an epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// The loss itself.
+    pub loss: f64,
+    /// Cross-entropy of the masked network.
+    pub cross_entropy: f64,
+    /// Area of the masks.
+    pub area: f64,
+    /// Total variation of the masks.
+    pub variation: f64,
+    /// Pictures seen.
+    pub pictures: f64,
+}
+
+/// A run folder that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunFolderError {
+    /// The folder cannot be made or read.
+    #[error("cannot use the run folder {path}: {source}")]
+    Io {
+        /// The folder or a file in it.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The folder holds another training.
+    #[error(
+        "{path} holds a training with other settings ({what}); choose another --run-folder, or give the same settings to resume it"
+    )]
+    OtherSettings {
+        /// The folder.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
+    /// The folder already holds a training and nobody asked to resume it.
+    #[error(
+        "{path} already holds a training; give --resume to go on with it, or another --run-folder"
+    )]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A checkpoint is damaged.
+    #[error("the checkpoint {path} cannot be used ({reason}); remove it to start again")]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// The folder of a training.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    history: Vec<Metrics>,
+}
+
+impl Metrics {
+    /// Adds a batch's cross-entropy, area, variation and loss.
+    pub fn add(&mut self, terms: &[f64; 4], pictures: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+        let pictures = pictures as f64;
+        self.cross_entropy += terms[0] * pictures;
+        self.area += terms[1] * pictures;
+        self.variation += terms[2] * pictures;
+        self.loss += terms[3] * pictures;
+        self.pictures += pictures;
+    }
+
+    /// Turns sums into means.
+    #[must_use]
+    pub fn mean(self) -> Self {
+        let count = self.pictures.max(1.0);
+        Self {
+            loss: self.loss / count,
+            cross_entropy: self.cross_entropy / count,
+            area: self.area / count,
+            variation: self.variation / count,
+            pictures: self.pictures,
+        }
+    }
+}
+
+impl RunFolder {
+    /// Makes or opens a run folder. An earlier training in it is only touched to `resume` it, and then must
+    /// have had the same settings; more epochs are allowed.
+    ///
+    /// # Errors
+    /// Returns [`RunFolderError`] when the folder cannot be written or holds another training.
+    pub fn open(path: &Path, settings: &Settings, resume: bool) -> Result<Self, RunFolderError> {
+        let io = |source| RunFolderError::Io { path: path.to_owned(), source };
+        fs::create_dir_all(path).map_err(io)?;
+        let mut folder = Self { path: path.to_owned(), history: Vec::new() };
+        let file = path.join("settings.json");
+        if file.exists() {
+            if !resume {
+                return Err(RunFolderError::Occupied { path: path.to_owned() });
+            }
+            let text = fs::read_to_string(&file).map_err(io)?;
+            let earlier: Settings = serde_json::from_str(&text).map_err(|error| {
+                RunFolderError::OtherSettings { path: path.to_owned(), what: error.to_string() }
+            })?;
+            let comparable =
+                Settings { epochs: settings.epochs, cache_mb: settings.cache_mb, ..earlier };
+            if comparable != *settings {
+                let what = format!("{comparable:?}");
+                return Err(RunFolderError::OtherSettings { path: path.to_owned(), what });
+            }
+            folder.history = folder.read_history()?;
+        }
+        let text = serde_json::to_string_pretty(settings).unwrap_or_default();
+        atomic_file::write(&file, text.as_bytes())?;
+        Ok(folder)
+    }
+
+    /// Gives the folder's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Loads the last checkpoint, if there is one, and gives the number of finished epochs.
+    ///
+    /// # Errors
+    /// Returns [`RunFolderError::Checkpoint`] when it is damaged or of another network.
+    pub fn restore(
+        &mut self,
+        attention: &mut Attention,
+        optimizer: &mut Optimizer,
+    ) -> Result<usize, RunFolderError> {
+        let path = self.checkpoint();
+        if !path.exists() {
+            return Ok(0);
+        }
+        let wrong = |reason: String| RunFolderError::Checkpoint { path: path.clone(), reason };
+        let torch =
+            |error: TchError| wrong(error.to_string().lines().next().unwrap_or("").to_owned());
+        let state = Tensor::read_safetensors(&path).map_err(torch)?;
+        let find = |name: &str| {
+            let found = state.iter().find(|(key, _)| key == name).map(|(_, tensor)| tensor);
+            found.ok_or_else(|| wrong(format!("it lacks {name}")))
+        };
+        let _no_gradients = tch::no_grad_guard();
+        attention.weights.f_copy_(find("weights")?).map_err(torch)?;
+        attention.bias.f_copy_(find("bias")?).map_err(torch)?;
+        optimizer.restore(&state).map_err(torch)?;
+        let epochs = usize::try_from(find("epochs")?.int64_value(&[])).unwrap_or(0);
+        self.history.truncate(epochs);
+        Ok(epochs)
+    }
+
+    /// Records an epoch, counted from 1: metrics, curves and, last, the checkpoint.
+    ///
+    /// # Errors
+    /// Returns [`RunFolderError`] when a file cannot be written.
+    pub fn finish_epoch(
+        &mut self,
+        epoch: usize,
+        metrics: Metrics,
+        attention: &Attention,
+        optimizer: &Optimizer,
+    ) -> Result<(), RunFolderError> {
+        self.history.push(metrics);
+        let mut table = csv::Writer::from_writer(Vec::new());
+        for metrics in &self.history {
+            // Writing to memory cannot fail.
+            let _ = table.serialize(metrics);
+        }
+        atomic_file::write(
+            &self.path.join("metrics.csv"),
+            &table.into_inner().unwrap_or_default(),
+        )?;
+        atomic_file::write(&self.path.join("curves.svg"), curves(&self.history).as_bytes())?;
+        self.save(epoch, attention, optimizer)
+    }
+
+    fn save(
+        &self,
+        epoch: usize,
+        attention: &Attention,
+        optimizer: &Optimizer,
+    ) -> Result<(), RunFolderError> {
+        let mut state = optimizer.state();
+        let copy = |tensor: &Tensor| tensor.detach().to_device(tch::Device::Cpu);
+        state.push(("weights".to_owned(), copy(&attention.weights)));
+        state.push(("bias".to_owned(), copy(&attention.bias)));
+        state.push(("epochs".to_owned(), Tensor::from(i64::try_from(epoch).unwrap_or(0))));
+        let path = self.checkpoint();
+        let half = path.with_extension("partial");
+        Tensor::write_safetensors(&state, &half).map_err(|error| RunFolderError::Checkpoint {
+            path: half.clone(),
+            reason: error.to_string(),
+        })?;
+        fs::rename(&half, &path).map_err(|source| RunFolderError::Io { path, source })
+    }
+
+    fn checkpoint(&self) -> PathBuf {
+        self.path.join("checkpoint.safetensors")
+    }
+
+    fn read_history(&self) -> Result<Vec<Metrics>, RunFolderError> {
+        let path = self.path.join("metrics.csv");
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let wrong = |error: csv::Error| RunFolderError::Checkpoint {
+            path: path.clone(),
+            reason: error.to_string(),
+        };
+        csv::Reader::from_path(&path)
+            .map_err(wrong)?
+            .deserialize()
+            .map(|row| row.map_err(wrong))
+            .collect()
+    }
+}
+
+/// Draws the loss and its terms by epoch, each relative to its largest value.
+fn curves(history: &[Metrics]) -> String {
+    let mut svg = String::new();
+    // Drawing into memory fails only for impossible sizes; the curves are for people, so a failure of
+    // theirs must not end a training.
+    let _ = draw(history, &mut svg);
+    svg
+}
+
+fn draw(history: &[Metrics], svg: &mut String) -> Result<(), Box<dyn std::error::Error>> {
+    let series: [(&str, fn(&Metrics) -> f64, _); 4] = [
+        ("loss", |m| m.loss, BLACK),
+        ("cross-entropy", |m| m.cross_entropy, RED),
+        ("area", |m| m.area, BLUE),
+        ("variation", |m| m.variation, GREEN),
+    ];
+    let area = SVGBackend::with_string(svg, (720, 420)).into_drawing_area();
+    area.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&area)
+        .caption("training, relative to each term's largest value", ("sans-serif", 18).into_font())
+        .margin(12)
+        .x_label_area_size(36)
+        .y_label_area_size(48)
+        .build_cartesian_2d(1..history.len().max(2), 0.0..1.05)?;
+    chart.configure_mesh().x_desc("epoch").draw()?;
+    for (name, value, color) in series {
+        let largest = history.iter().map(value).fold(f64::MIN_POSITIVE, f64::max);
+        let points = history.iter().enumerate().map(|(i, m)| (i + 1, value(m) / largest));
+        chart
+            .draw_series(LineSeries::new(points, color))?
+            .label(format!("{name} (largest {largest:.4})"))
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color));
+    }
+    chart.configure_series_labels().border_style(MAGENTA).background_style(WHITE).draw()?;
+    area.present()?;
+    drop(chart);
+    Ok(())
+}
