@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod classifier;
+pub mod cli;
 pub mod dataset;
 pub mod graph;
 pub mod layers;

@@ -57,7 +57,6 @@ pub fn readable(
 }
 
 /// Normalises views into the network's input `[B, 3, H, W]`.
-#[must_use]
 pub fn normalized(views: &[View], preprocess: &Preprocess, device: Device) -> Tensor {
     let values: Vec<f32> = views.iter().flat_map(|view| preprocess.normalize(&view.0)).collect();
     batch(&values, views.len(), preprocess).to_device(device)
@@ -65,7 +64,6 @@ pub fn normalized(views: &[View], preprocess: &Preprocess, device: Device) -> Te
 
 /// Gives views as `[B, 3, H, W]` in 0..=1, the planes in the order of the network's input: what masks are
 /// multiplied with, before [`normalize`].
-#[must_use]
 pub fn unit(views: &[View], preprocess: &Preprocess, device: Device) -> Tensor {
     let mut plain = *preprocess;
     plain.normalization.mean = [0.0; 3];
@@ -74,7 +72,6 @@ pub fn unit(views: &[View], preprocess: &Preprocess, device: Device) -> Tensor {
 }
 
 /// Normalises pixels in 0..=1: `(pixel - mean) / std_dev`, plane by plane.
-#[must_use]
 pub fn normalize(pixels: &Tensor, preprocess: &Preprocess) -> Tensor {
     let plane = |values: &[f32; 3]| {
         Tensor::from_slice(values).to_device(pixels.device()).reshape([1, 3, 1, 1])
@@ -102,7 +99,9 @@ mod tests {
 
     #[test]
     fn tensors_are_normalised_as_pictures_are() {
-        let picture = RgbImage::from_fn(8, 8, |x, y| image::Rgb([x as u8 * 30, y as u8 * 20, 77]));
+        let picture = RgbImage::from_fn(8, 8, |x, y| {
+            image::Rgb([30 * u8::try_from(x).unwrap(), 20 * u8::try_from(y).unwrap(), 77])
+        });
         let input = ImageSize { width: 8, height: 8 };
         let preprocess = Preprocess::usual(input, Normalization::IMAGENET);
         let views = [View::center(&preprocess, &picture)];

@@ -113,6 +113,9 @@ struct Samples {
     first: Tensor,
 }
 
+/// Updates the weights from the feature maps of a batch and its pictures' numbers.
+type Learn<'a> = dyn FnMut(&Tensor, &[usize]) -> Result<(), TrainError> + 'a;
+
 /// How many pictures the classifier's own weights are read off.
 const PICTURES_FOR_START: i64 = 4;
 
@@ -255,7 +258,7 @@ impl Trainer<'_> {
         epoch: usize,
         order: &[usize],
         paths: &[PathBuf],
-        learn: &mut dyn FnMut(&Tensor, &[usize]) -> Result<(), TrainError>,
+        learn: &mut Learn<'_>,
     ) -> Result<(), TrainError> {
         let graph = self.classifier.graph();
         let shuffled: Vec<PathBuf> = order.iter().map(|&index| paths[index].clone()).collect();

@@ -250,7 +250,8 @@ fn curves(history: &[Metrics]) -> String {
 }
 
 fn draw(history: &[Metrics], svg: &mut String) -> Result<(), Box<dyn std::error::Error>> {
-    let series: [(&str, fn(&Metrics) -> f64, _); 4] = [
+    type Term = fn(&Metrics) -> f64;
+    let series: [(&str, Term, _); 4] = [
         ("loss", |m| m.loss, BLACK),
         ("cross-entropy", |m| m.cross_entropy, RED),
         ("area", |m| m.area, BLUE),

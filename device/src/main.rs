@@ -1,2 +1,0 @@
-//! Starts the program.
-fn main() {}

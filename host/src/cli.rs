@@ -1,0 +1,61 @@
+//! The commands of `lcam-host`.
+
+mod inspect;
+
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::graph::supported_operators;
+
+/// Turns image classifiers into explained models.
+#[derive(Debug, Parser)]
+#[command(name = "lcam-host", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows a classifier's input, classes and feature maps, and which of these would be explained.
+    Inspect(inspect::Inspect),
+    /// Lists the ONNX operators that are supported, with their limits.
+    Operators,
+}
+
+/// What a command that was given something unusable ends with.
+const BAD_INPUT: u8 = 2;
+
+/// Runs a command. A failure is one line on standard error and exit code 2.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    let result = match cli.command {
+        Command::Inspect(command) => command.run(),
+        Command::Operators => Ok(operators()),
+    };
+    match result.and_then(|text| Ok(print(&text)?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            #[expect(clippy::print_stderr, reason = "the one place that reports failures")]
+            {
+                eprintln!("lcam-host: {error:#}");
+            }
+            ExitCode::from(BAD_INPUT)
+        }
+    }
+}
+
+/// Writes to standard output; a reader that has seen enough is no failure.
+fn print(text: &str) -> std::io::Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+fn operators() -> String {
+    let line = |support: crate::graph::Support| format!("{:<24}{}\n", support.name, support.limits);
+    supported_operators().into_iter().map(line).collect()
+}
