@@ -28,7 +28,7 @@ pub enum ClassifierError {
     #[error(transparent)]
     Graph(#[from] GraphError),
     /// The graph fails on a blank picture.
-    #[error("the model fails on a blank picture: {0}")]
+    #[error("the model fails on a blank picture")]
     Run(#[from] RunError),
     /// There is not exactly one input.
     #[error("the model has {found} inputs, but an image classifier takes one: the picture")]

@@ -15,12 +15,12 @@ const ENDINGS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "gif"];
 #[non_exhaustive]
 pub enum DatasetError {
     /// A folder cannot be read.
-    #[error("cannot read the folder {path}: {source}")]
+    #[error("cannot read the folder {path}: {problem}")]
     Io {
         /// The folder.
         path: PathBuf,
         /// What the operating system said.
-        source: std::io::Error,
+        problem: std::io::Error,
     },
     /// There is no picture.
     #[error("{path} holds no picture (JPEG, PNG, WebP, BMP or GIF); give a folder of photographs")]
@@ -45,7 +45,7 @@ pub fn list_pictures(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
 }
 
 fn collect(path: &Path, found: &mut Vec<PathBuf>) -> Result<(), DatasetError> {
-    let io = |source| DatasetError::Io { path: path.to_owned(), source };
+    let io = |problem| DatasetError::Io { path: path.to_owned(), problem };
     if std::fs::metadata(path).map_err(io)?.is_file() {
         found.push(path.to_owned());
         return Ok(());

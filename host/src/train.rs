@@ -57,7 +57,7 @@ pub enum TrainError {
     #[error(transparent)]
     Torch(#[from] TchError),
     /// Temporary data could not be written or read.
-    #[error("cannot keep the feature maps: {0}; free some disk space or raise --cache-mb")]
+    #[error("cannot keep the feature maps; free some disk space")]
     Store(#[from] std::io::Error),
     /// The run folder cannot be used.
     #[error(transparent)]

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 /// A file could not be written; what stood at its path before still stands there.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {path}: {source}; check that the folder exists, is writable and has room")]
+#[error("cannot write {path}: {problem}; check that the folder exists, is writable and has room")]
 pub struct WriteError {
     /// The destination.
     pub path: PathBuf,
     /// What the operating system said.
-    pub source: io::Error,
+    pub problem: io::Error,
 }
 
 /// Writes `path` through `fill`, so that it appears whole or not at all.
@@ -25,7 +25,7 @@ pub fn write_with(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), WriteError> {
-    replace(path, fill).map_err(|source| WriteError { path: path.to_owned(), source })
+    replace(path, fill).map_err(|problem| WriteError { path: path.to_owned(), problem })
 }
 
 /// Writes `contents` to `path`, so that it appears whole or not at all.

@@ -29,12 +29,12 @@ pub enum ExplainedError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The file is ONNX but breaks the contract.
-    #[error("{path}: {source}")]
+    #[error("{path}: {problem}")]
     Contract {
         /// The file.
         path: PathBuf,
         /// What it breaks.
-        source: ContractError,
+        problem: ContractError,
     },
 }
 
@@ -85,7 +85,7 @@ impl ExplainedModel {
     pub fn read(path: &Path) -> Result<Self, ExplainedError> {
         let proto = read_model(path)?;
         Self::new(proto)
-            .map_err(|source| ExplainedError::Contract { path: path.to_owned(), source })
+            .map_err(|problem| ExplainedError::Contract { path: path.to_owned(), problem })
     }
 
     /// Checks a model.

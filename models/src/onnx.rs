@@ -46,12 +46,12 @@ const MAX_FILE_BYTES: u64 = 2 << 30;
 #[non_exhaustive]
 pub enum ReadError {
     /// The file cannot be opened or read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {problem}")]
     Io {
         /// The file.
         path: PathBuf,
         /// What the operating system said.
-        source: std::io::Error,
+        problem: std::io::Error,
     },
     /// The file is larger than a protobuf message may be.
     #[error(
@@ -70,12 +70,12 @@ pub enum ReadError {
         reason: String,
     },
     /// Weights that are kept in other files cannot be read.
-    #[error("{path}: {source}")]
+    #[error("{path}: {problem}")]
     ExternalData {
         /// The model file.
         path: PathBuf,
         /// What is wrong with the external file.
-        source: ExternalDataError,
+        problem: ExternalDataError,
     },
 }
 
@@ -88,7 +88,7 @@ pub fn read_model(path: &Path) -> Result<ModelProto, ReadError> {
     let mut model = decode_model(read_bytes(path)?)
         .map_err(|reason| ReadError::NotOnnx { path: path.to_owned(), reason })?;
     external::inline(&mut model, path.parent().unwrap_or(Path::new("")))
-        .map_err(|source| ReadError::ExternalData { path: path.to_owned(), source })?;
+        .map_err(|problem| ReadError::ExternalData { path: path.to_owned(), problem })?;
     Ok(model)
 }
 
@@ -119,7 +119,7 @@ pub fn write_model(path: &Path, model: &ModelProto) -> Result<(), WriteError> {
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>, ReadError> {
-    let io = |source| ReadError::Io { path: path.to_owned(), source };
+    let io = |problem| ReadError::Io { path: path.to_owned(), problem };
     let mut file = File::open(path).map_err(io)?;
     let mut bytes = Vec::new();
     file.by_ref().take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;

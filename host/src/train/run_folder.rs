@@ -35,12 +35,12 @@ pub struct Metrics {
 #[non_exhaustive]
 pub enum RunFolderError {
     /// The folder cannot be made or read.
-    #[error("cannot use the run folder {path}: {source}")]
+    #[error("cannot use the run folder {path}: {problem}")]
     Io {
         /// The folder or a file in it.
         path: PathBuf,
         /// What the operating system said.
-        source: std::io::Error,
+        problem: std::io::Error,
     },
     /// A file cannot be written.
     #[error(transparent)]
@@ -113,7 +113,7 @@ impl RunFolder {
     /// # Errors
     /// Returns [`RunFolderError`] when the folder cannot be written or holds another training.
     pub fn open(path: &Path, settings: &Settings, resume: bool) -> Result<Self, RunFolderError> {
-        let io = |source| RunFolderError::Io { path: path.to_owned(), source };
+        let io = |problem| RunFolderError::Io { path: path.to_owned(), problem };
         fs::create_dir_all(path).map_err(io)?;
         let mut folder = Self { path: path.to_owned(), history: Vec::new() };
         let file = path.join("settings.json");
@@ -216,7 +216,7 @@ impl RunFolder {
             path: half.clone(),
             reason: error.to_string(),
         })?;
-        fs::rename(&half, &path).map_err(|source| RunFolderError::Io { path, source })
+        fs::rename(&half, &path).map_err(|problem| RunFolderError::Io { path, problem })
     }
 
     fn checkpoint(&self) -> PathBuf {

@@ -34,7 +34,7 @@ pub enum ExternalDataError {
     },
     /// The file cannot be read.
     #[error(
-        "the weights of tensor {tensor:?} are missing: {path}: {source}; copy that file beside the model"
+        "the weights of tensor {tensor:?} are missing: {path}: {problem}; copy that file beside the model"
     )]
     Io {
         /// The tensor.
@@ -42,7 +42,7 @@ pub enum ExternalDataError {
         /// The file.
         path: PathBuf,
         /// What the operating system said.
-        source: io::Error,
+        problem: io::Error,
     },
     /// Offset and length do not lie within the file.
     #[error(
@@ -129,10 +129,10 @@ impl Files {
             return Err(escapes());
         }
         let path = self.folder.join(relative);
-        let io = |source| ExternalDataError::Io {
+        let io = |problem| ExternalDataError::Io {
             tensor: tensor.to_owned(),
             path: path.clone(),
-            source,
+            problem,
         };
         let folder = if self.folder.as_os_str().is_empty() { Path::new(".") } else { &self.folder };
         let real = fs::canonicalize(&path).map_err(io)?;
@@ -146,10 +146,10 @@ impl Files {
         if let Some(bytes) = self.read.get(path) {
             return Ok(bytes.clone());
         }
-        let io = |source| ExternalDataError::Io {
+        let io = |problem| ExternalDataError::Io {
             tensor: tensor.to_owned(),
             path: path.to_owned(),
-            source,
+            problem,
         };
         if !fs::metadata(path).map_err(io)?.is_file() {
             return Err(io(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")));
