@@ -4,6 +4,7 @@ pub mod attention;
 pub mod classifier;
 pub mod cli;
 pub mod dataset;
+pub mod export;
 pub mod graph;
 pub mod layers;
 pub mod pictures;

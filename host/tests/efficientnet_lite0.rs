@@ -2,16 +2,21 @@
 //! own weights, and an interrupted training ends as an uninterrupted one.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use image::{Rgb, RgbImage};
 use lcam_host::attention::Attention;
 use lcam_host::classifier::Classifier;
+use lcam_host::export::attach;
 use lcam_host::graph::Batching;
 use lcam_host::layers::{self, FeatureMaps};
 use lcam_host::train::run_folder::RunFolder;
 use lcam_host::train::settings::{Recipe, Settings};
 use lcam_host::train::{Trained, Trainer};
-use lcam_models::onnx::read_model;
+use lcam_models::class::{ClassIndex, Labels};
+use lcam_models::explained::ExplainedModel;
+use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization, Variant};
+use lcam_models::onnx::{read_model, write_model};
 use lcam_models::preprocess::{Normalization, Preprocess};
 use tch::{Device, Kind, Tensor};
 
@@ -116,4 +121,67 @@ fn refuses_to_overwrite_or_mix_trainings() {
     let other = Settings { seed: 2, ..settings };
     let message = RunFolder::open(folder.path(), &other, true).unwrap_err().to_string();
     assert!(message.contains("other settings"), "{message}");
+}
+
+/// Checks an explained model by `onnx.checker` and runs it in ONNX Runtime; says whether its logits are the
+/// plain classifier's to the bit, and writes the picture and the map beside the model.
+const REFERENCE: &str = r#"
+import sys, numpy, onnx, onnxruntime
+explained, plain = sys.argv[1:]
+onnx.checker.check_model(explained, full_check=True)
+image = numpy.random.default_rng(0).standard_normal((1, 3, 224, 224), dtype=numpy.float32)
+run = lambda path: onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"image": image})
+logits, explanation = run(explained)
+same = numpy.array_equal(logits, run(plain)[0])
+numpy.savetxt(explained + ".map", explanation.reshape(1, -1))
+numpy.savetxt(explained + ".image", image.reshape(1, -1))
+print("identical" if same and explanation.shape == (1, 1, 7, 7) else "different")
+"#;
+
+#[test]
+fn the_exported_model_agrees_with_onnx_runtime() {
+    let (classifier, maps) = classifier();
+    let plain =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/efficientnet-lite0-classifier.onnx");
+    let model = read_model(&plain).unwrap();
+    tch::manual_seed(3);
+    let attention = Attention::random(1000, 1280, Device::Cpu);
+    let metadata = Metadata {
+        variant: Variant::Fm,
+        quantization: Quantization::None,
+        preprocess: Preprocess::usual(classifier.input_size(), Normalization::TF),
+        labels: Labels::numbered(1000),
+        attention: AttentionLayout { layers: Vec::new(), bias: String::new() },
+        provenance: Provenance::default(),
+    };
+    let explained = attach(&model, &classifier, &maps, &attention, metadata).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("explained.onnx");
+    write_model(&path, explained.proto()).unwrap();
+    let explained = ExplainedModel::read(&path).unwrap();
+
+    let python =
+        Command::new("python").args(["-c", REFERENCE]).args([&path, &plain]).output().unwrap();
+    let errors = String::from_utf8_lossy(&python.stderr);
+    assert!(python.status.success(), "tests/run brings ONNX Runtime: {errors}");
+    assert_eq!(String::from_utf8_lossy(&python.stdout).trim(), "identical", "logits");
+
+    let read = |ending: &str| -> Vec<f32> {
+        let text = std::fs::read_to_string(path.with_extension(format!("onnx.{ending}"))).unwrap();
+        text.split_whitespace().map(|value| value.parse().unwrap()).collect()
+    };
+    let image = Tensor::from_slice(&read("image")).reshape([1, 3, 224, 224]);
+    let wanted = [classifier.logits(), maps.value];
+    let outputs = classifier.graph().run(&[(classifier.image(), &image)], &wanted).unwrap();
+    let class = outputs[0].argmax(1, false);
+    let ours = attention.own_maps(&outputs[1], &class).unwrap();
+    let theirs = Tensor::from_slice(&read("map")).reshape([1, 1, 7, 7]);
+    let difference = (&ours - &theirs).abs().max() / theirs.abs().max();
+    assert!(difference.double_value(&[]) < 1e-4, "{difference:?}");
+
+    let features: Vec<f32> = Vec::try_from(outputs[1].reshape([-1])).unwrap();
+    let class = ClassIndex(usize::try_from(class.int64_value(&[0])).unwrap());
+    let shared = explained.attention().class_map(class, &[&features]).unwrap();
+    let shared = Tensor::from_slice(shared.values()).reshape([1, 1, 7, 7]);
+    assert!(((shared - &theirs).abs().max() / theirs.abs().max()).double_value(&[]) < 1e-4);
 }
