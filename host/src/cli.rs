@@ -1,6 +1,7 @@
 //! The commands of `lcam-host`.
 
 mod inspect;
+mod train;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -21,6 +22,8 @@ pub struct Cli {
 enum Command {
     /// Shows a classifier's input, classes and feature maps, and which of these would be explained.
     Inspect(inspect::Inspect),
+    /// Trains the attention mechanism of a classifier and writes the explained model.
+    Train(Box<train::Train>),
     /// Lists the ONNX operators that are supported, with their limits.
     Operators,
 }
@@ -33,6 +36,7 @@ const BAD_INPUT: u8 = 2;
 pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Inspect(command) => command.run(),
+        Command::Train(command) => command.run(),
         Command::Operators => Ok(operators()),
     };
     match result.and_then(|text| Ok(print(&text)?)) {

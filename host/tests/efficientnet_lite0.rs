@@ -1,6 +1,8 @@
 //! The real EfficientNet-Lite0: its feature maps are found, the attention mechanism starts at the classifier's
 //! own weights, and an interrupted training ends as an uninterrupted one.
 
+#![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -1,0 +1,263 @@
+//! `lcam-host train`: from a classifier and a folder of pictures to an explained model.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use lcam_models::class::Labels;
+use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization};
+use lcam_models::onnx::{read_model, write_model};
+use lcam_models::preprocess::{Channels, ImageSize, Normalization, Preprocess};
+use sha2::{Digest, Sha256};
+use tch::Device;
+
+use crate::classifier::Classifier;
+use crate::export::attach;
+use crate::layers;
+use crate::train::loss::LossMaps;
+use crate::train::optimizer::OptimizerKind;
+use crate::train::run_folder::RunFolder;
+use crate::train::settings::{Init, Recipe, Settings};
+use crate::train::{Trained, Trainer};
+
+/// Trains the attention mechanism of a classifier and writes the explained model.
+#[derive(Debug, Args)]
+pub(super) struct Train {
+    /// The classifier, an ONNX file.
+    model: PathBuf,
+    /// A folder of pictures; labels are not needed.
+    #[arg(long)]
+    images: PathBuf,
+    /// Where the explained model is written.
+    #[arg(long)]
+    output: PathBuf,
+    /// The names of the classes, one a line.
+    #[arg(long)]
+    labels: Option<PathBuf>,
+    /// The tensor to explain, in place of the last activation before the final pooling.
+    #[arg(long)]
+    layer: Option<String>,
+    /// Where settings that are not given come from.
+    #[arg(long, value_enum, default_value = "default")]
+    recipe: Recipe,
+    /// Where the weights start.
+    #[arg(long, value_enum)]
+    init: Option<Init>,
+    /// Over which maps the area and variation of the masks run.
+    #[arg(long, value_enum)]
+    loss: Option<LossMaps>,
+    /// Which rule updates the weights.
+    #[arg(long, value_enum)]
+    optimizer: Option<OptimizerKind>,
+    /// How often every picture is seen.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    epochs: Option<u16>,
+    /// Pictures an update.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    batch: Option<u16>,
+    /// The first epoch's learning rate.
+    #[arg(long)]
+    lr: Option<f64>,
+    /// What all random choices depend on.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Memory for feature maps before they go to the disk, in MiB.
+    #[arg(long)]
+    cache_mb: Option<usize>,
+    #[command(flatten)]
+    preprocess: PreprocessArgs,
+    /// The folder of settings, metrics, curves and checkpoints [default: OUTPUT with the ending `run`].
+    #[arg(long)]
+    run_folder: Option<PathBuf>,
+    /// Goes on with the training in the run folder.
+    #[arg(long)]
+    resume: bool,
+    /// Where to compute: auto, cpu or cuda:N.
+    #[arg(long, default_value = "auto", value_parser = parse_device)]
+    device: Device,
+}
+
+/// How pictures become the network's input.
+#[derive(Debug, Args)]
+struct PreprocessArgs {
+    /// A common normalisation: ImageNet's, TensorFlow's (pixel - 127) / 128, 0..1, or 0..255.
+    #[arg(long = "preprocess", value_enum, default_value = "imagenet")]
+    named: Named,
+    /// Subtracted from pixels in 0..1, in the order of the planes: R,G,B.
+    #[arg(long, value_delimiter = ',', num_args = 3, requires = "std")]
+    mean: Option<Vec<f32>>,
+    /// Divided by, likewise.
+    #[arg(long, value_delimiter = ',', num_args = 3, requires = "mean")]
+    std: Option<Vec<f32>>,
+    /// The order of the planes.
+    #[arg(long, value_enum, default_value = "rgb")]
+    channels: Order,
+    /// What the short side is resized to before the centre is cropped [default: 256/224 of the input].
+    #[arg(long)]
+    resize: Option<u32>,
+    /// The side of the square input in pixels, where the model leaves it open.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    input_size: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Named {
+    Imagenet,
+    Tf,
+    Unit,
+    Raw,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Order {
+    Rgb,
+    Bgr,
+}
+
+impl Train {
+    pub(super) fn run(self) -> anyhow::Result<String> {
+        let model = read_model(&self.model)?;
+        let context = || self.model.display().to_string();
+        let size = self.preprocess.input_size.map(|side| ImageSize { width: side, height: side });
+        let mut classifier = Classifier::new(&model, size).with_context(context)?;
+        let maps = match &self.layer {
+            Some(name) => layers::named(&classifier, name),
+            None => layers::choose(&classifier),
+        }
+        .with_context(context)?;
+        let preprocess = self.preprocess.rule(classifier.input_size())?;
+        let labels = self.labels(classifier.classes())?;
+        let settings = self.settings()?;
+        let path = self.run_folder.clone().unwrap_or_else(|| self.output.with_extension("run"));
+        if self.output.is_dir() {
+            bail!("cannot write {}: it is a folder; give a file name", self.output.display());
+        }
+        classifier.to_device(self.device)?;
+        let mut folder = RunFolder::open(&path, &settings, self.resume)?;
+        let trainer = Trainer {
+            classifier: &classifier,
+            maps: &maps,
+            preprocess: &preprocess,
+            settings: &settings,
+        };
+        let trained = trainer.train(&self.images, &mut folder, self.resume)?;
+        let metadata = Metadata {
+            variant: settings.variant,
+            quantization: Quantization::None,
+            preprocess,
+            labels,
+            // `attach` says where it put the attention mechanism.
+            attention: AttentionLayout { layers: Vec::new(), bias: String::new() },
+            provenance: self.provenance(&settings, &trained)?,
+        };
+        let explained = attach(&model, &classifier, &maps, &trained.attention, metadata)?;
+        write_model(&self.output, explained.proto())?;
+        Ok(self.report(&path, &trained))
+    }
+
+    fn settings(&self) -> anyhow::Result<Settings> {
+        let mut settings = Settings::of(self.recipe);
+        settings.init = self.init.unwrap_or(settings.init);
+        settings.loss = self.loss.unwrap_or(settings.loss);
+        settings.optimizer = self.optimizer.unwrap_or(settings.optimizer);
+        settings.epochs = self.epochs.map_or(settings.epochs, usize::from);
+        settings.batch = self.batch.map_or(settings.batch, usize::from);
+        settings.learning_rate = self.lr.unwrap_or(settings.learning_rate);
+        settings.seed = self.seed.unwrap_or(settings.seed);
+        settings.cache_mb = self.cache_mb.unwrap_or(settings.cache_mb);
+        if !(settings.learning_rate > 0.0 && settings.learning_rate.is_finite()) {
+            bail!("the learning rate {} must be above 0", settings.learning_rate);
+        }
+        Ok(settings)
+    }
+
+    fn labels(&self, classes: usize) -> anyhow::Result<Labels> {
+        let Some(path) = &self.labels else { return Ok(Labels::numbered(classes)) };
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the labels {}", path.display()))?;
+        let labels = Labels::from_lines(&text);
+        if labels.len() != classes {
+            let (path, found) = (path.display(), labels.len());
+            bail!(
+                "{path} holds {found} labels, but the model has {classes} classes; give one a line"
+            );
+        }
+        Ok(labels)
+    }
+
+    fn provenance(&self, settings: &Settings, trained: &Trained) -> anyhow::Result<Provenance> {
+        let bytes = std::fs::read(&self.model)
+            .with_context(|| format!("cannot read {}", self.model.display()))?;
+        let digest = Sha256::digest(&bytes).iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
+        let mut training = BTreeMap::new();
+        if let serde_json::Value::Object(fields) = serde_json::to_value(settings)? {
+            let plain =
+                |value: serde_json::Value| value.as_str().map_or(value.to_string(), str::to_owned);
+            training.extend(fields.into_iter().map(|(name, value)| (name, plain(value))));
+        }
+        training.insert("pictures".to_owned(), trained.pictures.to_string());
+        Ok(Provenance {
+            tool: concat!("lcam-host ", env!("CARGO_PKG_VERSION")).to_owned(),
+            classifier: self.model.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            classifier_sha256: digest,
+            training,
+            scores: BTreeMap::new(),
+        })
+    }
+
+    fn report(&self, run_folder: &std::path::Path, trained: &Trained) -> String {
+        let mut text = format!(
+            "{}: trained on {} pictures of {} classes, loss {:.4}; settings and curves in {}\n",
+            self.output.display(),
+            trained.pictures,
+            trained.classes_seen,
+            trained.loss,
+            run_folder.display(),
+        );
+        for error in &trained.unreadable {
+            let _ = writeln!(text, "left out: {error}");
+        }
+        text
+    }
+}
+
+impl PreprocessArgs {
+    fn rule(&self, input: ImageSize) -> anyhow::Result<Preprocess> {
+        let mut normalization = match self.named {
+            Named::Imagenet => Normalization::IMAGENET,
+            Named::Tf => Normalization::TF,
+            Named::Unit => Normalization::UNIT,
+            Named::Raw => Normalization::RAW,
+        };
+        if let (Some(mean), Some(std_dev)) = (&self.mean, &self.std) {
+            normalization.mean.copy_from_slice(mean);
+            normalization.std_dev.copy_from_slice(std_dev);
+        }
+        normalization.channels = match self.channels {
+            Order::Rgb => Channels::Rgb,
+            Order::Bgr => Channels::Bgr,
+        };
+        let mut preprocess = Preprocess::usual(input, normalization);
+        preprocess.resize = self.resize.unwrap_or(preprocess.resize);
+        preprocess.check()?;
+        Ok(preprocess)
+    }
+}
+
+fn parse_device(text: &str) -> Result<Device, String> {
+    let available = usize::try_from(tch::Cuda::device_count()).unwrap_or(0);
+    match text {
+        "auto" => Ok(Device::cuda_if_available()),
+        "cpu" => Ok(Device::Cpu),
+        _ => match text.strip_prefix("cuda:").and_then(|number| number.parse::<usize>().ok()) {
+            Some(number) if number < available => Ok(Device::Cuda(number)),
+            Some(_) => Err(format!("{available} CUDA devices are here; give cpu or auto")),
+            None => Err("give auto, cpu or cuda:N".to_owned()),
+        },
+    }
+}
