@@ -1,0 +1,68 @@
+//! The commands of `lcam-device`.
+
+mod bench;
+mod console;
+mod explain;
+mod info;
+mod outputs;
+
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use console::Console;
+
+/// Names what a picture shows and draws why, in one pass.
+#[derive(Debug, Parser)]
+#[command(name = "lcam-device", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Names pictures and draws where the evidence lies, one PNG a picture.
+    Explain(explain::Explain),
+    /// Shows what a model file holds and how this machine would run it.
+    Info(info::Info),
+    /// Measures what the explanation adds to the classifier's own time.
+    Bench(bench::Bench),
+}
+
+/// How a model is run.
+#[derive(Debug, Args)]
+struct Running {
+    /// Threads to run the network on [default: all cores].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+}
+
+impl Running {
+    fn threads(&self) -> NonZeroUsize {
+        let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        self.threads.and_then(|threads| NonZeroUsize::new(threads.into())).unwrap_or_else(all)
+    }
+}
+
+/// What a command that was given something unusable ends with.
+const BAD_INPUT: u8 = 2;
+
+/// Runs a command. A failure is one line on standard error and exit code 2.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    let mut console = Console::default();
+    let result = match cli.command {
+        Command::Explain(command) => command.run(&mut console),
+        Command::Info(command) => command.run(&mut console),
+        Command::Bench(command) => command.run(&mut console),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            console::report(&error);
+            ExitCode::from(BAD_INPUT)
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What a person sees: the photograph, where the evidence lies, the class and how sure the network is.
+//!
+//! Pure drawing on any [`DrawTarget`], from 240x240 pixels up: a picture file, a window and a panel get the
+//! same pixels. Small screens show the explained picture above a caption; large ones list the best classes
+//! beside it. Several explanations of one picture stand side by side.
+//!
+//! The heat map covers exactly the part of the picture that the network saw; what it did not see is dimmed.
+//! Nothing is drawn outside of the target. No hardware is known here.
+
+mod caption;
+mod heat;
+mod layout;
+mod legend;
+mod photograph;
+mod ranking;
+mod text;
+
+use embedded_graphics::pixelcolor::Rgb888;
+use embedded_graphics::prelude::*;
+use embedded_graphics::primitives::Rectangle;
+use image::RgbImage;
+use lcam_models::map::ExplanationMap;
+use lcam_models::preprocess::CropBox;
+
+use layout::{Layout, Pane};
+
+/// The colours of everything that is no photograph: light text on near black.
+mod palette {
+    use embedded_graphics::pixelcolor::Rgb888;
+
+    pub(super) const BACKGROUND: Rgb888 = Rgb888::new(14, 16, 20);
+    pub(super) const BAR: Rgb888 = Rgb888::new(27, 30, 37);
+    pub(super) const TRACK: Rgb888 = Rgb888::new(52, 57, 68);
+    pub(super) const TEXT: Rgb888 = Rgb888::new(245, 246, 248);
+    /// 6.0 to 1 on [`BAR`] by WCAG's formula, where 4.5 is asked for.
+    pub(super) const FAINT_TEXT: Rgb888 = Rgb888::new(150, 156, 168);
+    pub(super) const ACCENT: Rgb888 = Rgb888::new(252, 165, 10);
+}
+
+/// Everything that one screen shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    /// The picture, upright.
+    pub picture: &'a RgbImage,
+    /// The part of it that the network saw.
+    pub crop: CropBox,
+    /// The explained classes, at least one.
+    pub explained: &'a [Explained<'a>],
+    /// The most probable classes, best first; shown where there is room.
+    pub ranking: &'a [Rank<'a>],
+}
+
+/// A class and its share of the confidence.
+#[derive(Clone, Copy, Debug)]
+pub struct Rank<'a> {
+    /// The class's name.
+    pub label: &'a str,
+    /// Softmax probability, 0 to 1.
+    pub confidence: f32,
+}
+
+/// A class and where the evidence for it lies.
+#[derive(Clone, Copy, Debug)]
+pub struct Explained<'a> {
+    /// The class.
+    pub class: Rank<'a>,
+    /// The map, at any resolution.
+    pub map: &'a ExplanationMap,
+}
+
+/// Draws a scene over the whole target.
+///
+/// # Errors
+/// Returns the target's own error.
+pub fn draw<D>(scene: &Scene<'_>, target: &mut D) -> Result<(), D::Error>
+where
+    D: DrawTarget,
+    D::Color: From<Rgb888>,
+{
+    let area = target.bounding_box();
+    target.fill_solid(&area, palette::BACKGROUND.into())?;
+    let layout = Layout::new(area, scene.explained.len(), scene.ranking.len());
+    for (pane, explained) in layout.panes.iter().zip(scene.explained) {
+        draw_pane(scene, explained, pane, target)?;
+    }
+    if let Some(side) = &layout.side {
+        ranking::draw(scene, side, target)?;
+    }
+    Ok(())
+}
+
+fn draw_pane<D>(
+    scene: &Scene<'_>,
+    explained: &Explained<'_>,
+    pane: &Pane,
+    target: &mut D,
+) -> Result<(), D::Error>
+where
+    D: DrawTarget,
+    D::Color: From<Rgb888>,
+{
+    photograph::draw(scene, explained.map, pane, target)?;
+    let Some(caption) = &pane.caption else { return Ok(()) };
+    target.fill_solid(&caption.area, palette::BAR.into())?;
+    caption::draw(explained.class, caption, target)?;
+    legend::draw(caption.legend, palette::BAR, legend::Words::Short, target)
+}
+
+/// Fills a rectangle, pixel by pixel and row by row, with what `color` gives for a position within it.
+fn fill_with<D>(
+    target: &mut D,
+    area: Rectangle,
+    color: impl Fn(u32, u32) -> Rgb888,
+) -> Result<(), D::Error>
+where
+    D: DrawTarget,
+    D::Color: From<Rgb888>,
+{
+    let Size { width, height } = area.size;
+    let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+    target.fill_contiguous(&area, pixels.map(|(x, y)| color(x, y).into()))
+}
+
+/// Mixes two colours: all `under` at 0, all `over` at 1.
+fn mix(under: Rgb888, over: Rgb888, share: f32) -> Rgb888 {
+    let channel = |under: u8, over: u8| {
+        let value = f32::from(under) + (f32::from(over) - f32::from(under)) * share.clamp(0.0, 1.0);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between two bytes"
+        )]
+        {
+            value.round() as u8
+        }
+    };
+    Rgb888::new(
+        channel(under.r(), over.r()),
+        channel(under.g(), over.g()),
+        channel(under.b(), over.b()),
+    )
+}
+
+/// Rounds a share of a length to whole pixels; nothing below 0.
+fn pixels(length: f64) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "casts from floating point saturate, and screens are far smaller"
+    )]
+    {
+        length.round() as u32
+    }
+}
+
+/// Turns a length into an offset; screens are far smaller than the largest `i32`.
+fn offset(length: u32) -> i32 {
+    i32::try_from(length).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,160 @@
+//! The photograph with the heat map over the part that the network saw.
+
+use embedded_graphics::pixelcolor::Rgb888;
+use embedded_graphics::prelude::*;
+use embedded_graphics::primitives::Rectangle;
+use lcam_models::map::{ExplanationMap, GridSize};
+use lcam_models::preprocess::{CropBox, ImageSize, resample};
+
+use super::heat::HeatTable;
+use super::layout::Pane;
+use super::{Scene, fill_with, mix, offset, palette, pixels};
+
+/// How far a picture is shown, in multiples of the crop's sides: as a whole, a strip of 20000 x 1 pixels
+/// would be invisible.
+const FARTHEST: f64 = 2.5;
+/// The share of the brightness that is taken from what the network did not see.
+const DIMMED: f32 = 0.62;
+
+/// Draws the photograph into its pane.
+pub(super) fn draw<D>(
+    scene: &Scene<'_>,
+    map: &ExplanationMap,
+    pane: &Pane,
+    target: &mut D,
+) -> Result<(), D::Error>
+where
+    D: DrawTarget,
+    D::Color: From<Rgb888>,
+{
+    let Some(view) = View::new(ImageSize::of(scene.picture), scene.crop, pane) else {
+        return Ok(());
+    };
+    let size = ImageSize { width: view.area.size.width, height: view.area.size.height };
+    let photograph = resample(scene.picture, view.shown, size);
+    let crop = view.crop;
+    let large = map
+        .upsample(GridSize { height: crop.size.height as usize, width: crop.size.width as usize });
+    let table = HeatTable::new();
+    fill_with(target, view.area, |x, y| {
+        let [r, g, b] = photograph.get_pixel(x, y).0;
+        let pixel = Rgb888::new(r, g, b);
+        let place = Point::new(offset(x), offset(y));
+        if !crop.contains(place) {
+            return outside(pixel, place, crop);
+        }
+        let Point { x, y } = place - crop.top_left;
+        let row = y.unsigned_abs() as usize * crop.size.width as usize;
+        table.over(pixel, large.values()[row + x.unsigned_abs() as usize])
+    })
+}
+
+/// Dims a pixel that the network did not see; next to the crop it is part of the frame.
+fn outside(pixel: Rgb888, place: Point, crop: Rectangle) -> Rgb888 {
+    if crop.offset(1).contains(place) {
+        return mix(pixel, palette::TEXT, 0.8);
+    }
+    let paler = mix(pixel, palette::FAINT_TEXT, 0.25);
+    mix(paler, palette::BACKGROUND, DIMMED)
+}
+
+/// What part of the picture is shown, where, and where in it the crop lies.
+#[derive(Debug)]
+struct View {
+    /// The part of the picture, in its pixels.
+    shown: CropBox,
+    /// Where it goes on the screen.
+    area: Rectangle,
+    /// The crop, relative to `area`.
+    crop: Rectangle,
+}
+
+impl View {
+    /// Places the picture in a pane; `None` when there is no room at all.
+    fn new(picture: ImageSize, crop: CropBox, pane: &Pane) -> Option<Self> {
+        let room = pane.picture.size;
+        if room.width == 0 || room.height == 0 {
+            return None;
+        }
+        let (wide, high) = reach(crop, room, pane.fills);
+        let (left, width) = widen(crop.left, crop.width, picture.width, wide);
+        let (top, height) = widen(crop.top, crop.height, picture.height, high);
+        let scale = (f64::from(room.width) / width).min(f64::from(room.height) / height);
+        let side = |length: f64, most: u32| pixels(length * scale).clamp(1, most);
+        let area = Size::new(side(width, room.width), side(height, room.height));
+        let free = room - area;
+        let corner = Point::new(offset(free.width / 2), offset(free.height / 2));
+        let across = f64::from(area.width) / width;
+        let down = f64::from(area.height) / height;
+        let (x, crop_width) = span((crop.left - left) * across, crop.width * across, area.width);
+        let (y, crop_height) = span((crop.top - top) * down, crop.height * down, area.height);
+        Some(Self {
+            shown: CropBox { left, top, width, height },
+            area: Rectangle::new(pane.picture.top_left + corner, area),
+            crop: Rectangle::new(Point::new(x, y), Size::new(crop_width, crop_height)),
+        })
+    }
+}
+
+/// Gives the most columns and rows of the picture to show: so many that the crop fills the room, or a
+/// multiple of the crop.
+fn reach(crop: CropBox, room: Size, fills: bool) -> (f64, f64) {
+    if !fills {
+        return (FARTHEST * crop.width, FARTHEST * crop.height);
+    }
+    let (width, height) = (f64::from(room.width), f64::from(room.height));
+    let scale = (width / crop.width).min(height / crop.height);
+    (width / scale, height / scale)
+}
+
+/// Widens the crop's span along one axis to `most` pixels, as far as the picture reaches.
+fn widen(start: f64, length: f64, whole: u32, most: f64) -> (f64, f64) {
+    let whole = f64::from(whole);
+    let wanted = most.max(length).min(whole);
+    let start = (start - (wanted - length) / 2.0).clamp(0.0, whole - wanted);
+    (start, wanted)
+}
+
+/// Rounds a span to whole pixels: at least one, within `whole`.
+fn span(start: f64, length: f64, whole: u32) -> (i32, u32) {
+    let first = pixels(start).min(whole - 1);
+    let end = pixels(start + length).clamp(first + 1, whole);
+    (offset(first), end - first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pane(width: u32, height: u32, fills: bool) -> Pane {
+        let picture = Rectangle::new(Point::new(3, 4), Size::new(width, height));
+        Pane { picture, fills, caption: None }
+    }
+
+    #[test]
+    fn shows_a_photograph_whole_with_the_crop_in_its_middle() {
+        let crop = CropBox { left: 100.0, top: 20.0, width: 200.0, height: 200.0 };
+        let picture = ImageSize { width: 400, height: 240 };
+        let view = View::new(picture, crop, &pane(200, 200, false)).unwrap();
+        assert_eq!(view.area, Rectangle::new(Point::new(3, 44), Size::new(200, 120)));
+        assert_eq!(view.crop, Rectangle::new(Point::new(50, 10), Size::new(100, 100)));
+    }
+
+    #[test]
+    fn fills_a_small_screen_without_losing_any_of_the_crop() {
+        let crop = CropBox { left: 100.0, top: 20.0, width: 200.0, height: 200.0 };
+        let picture = ImageSize { width: 400, height: 240 };
+        let view = View::new(picture, crop, &pane(240, 180, true)).unwrap();
+        assert_eq!(view.area.size, Size::new(240, 180));
+        assert_eq!(view.crop, Rectangle::new(Point::new(30, 0), Size::new(180, 180)));
+    }
+
+    #[test]
+    fn magnifies_the_seen_part_of_a_strip() {
+        let crop = CropBox { left: 9999.5, top: 0.0, width: 0.9, height: 0.9 };
+        let picture = ImageSize { width: 20_000, height: 1 };
+        let view = View::new(picture, crop, &pane(100, 100, false)).unwrap();
+        assert!(view.area.size.height > 30, "{view:?}");
+        assert!(view.crop.size.width > 30, "{view:?}");
+    }
+}
