@@ -41,12 +41,12 @@ pub enum LoadError {
     #[error(transparent)]
     Explained(#[from] ExplainedError),
     /// The file keeps the contract, but its network cannot be run.
-    #[error("{path}: {source}")]
+    #[error("{path}: {problem}")]
     Network {
         /// The file.
         path: PathBuf,
         /// Why not.
-        source: NetworkError,
+        problem: NetworkError,
     },
 }
 
@@ -118,7 +118,7 @@ impl Engine {
     pub fn load(path: &Path, threads: NonZeroUsize) -> Result<Self, LoadError> {
         let model = ExplainedModel::read(path)?;
         Self::new(model, threads)
-            .map_err(|source| LoadError::Network { path: path.to_owned(), source })
+            .map_err(|problem| LoadError::Network { path: path.to_owned(), problem })
     }
 
     /// Prepares a checked model to run on so many threads.

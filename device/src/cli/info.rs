@@ -72,7 +72,7 @@ impl Info {
         let operators = count_operators(model.proto());
         let opset = model.proto().opset();
         let engine = Engine::new(model, self.running.threads())
-            .map_err(|source| LoadError::Network { path: self.model.clone(), source })?;
+            .map_err(|problem| LoadError::Network { path: self.model.clone(), problem })?;
         let bytes = std::fs::metadata(&self.model)
             .with_context(|| format!("cannot read {}", self.model.display()))?
             .len();
