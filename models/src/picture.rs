@@ -2,7 +2,10 @@
 //!
 //! The format is told from the content, not the name. Cameras' rotation marks (EXIF) are followed, 16-bit,
 //! grey, palette and CMYK pictures are converted, of an animation the first frame is taken, and
-//! transparency is dropped. A picture of too many pixels is refused before its pixels are decoded.
+//! transparency is dropped. A picture of too many pixels is refused before its pixels are decoded, and so is
+//! a JPEG that ends too early: its decoder would fill the rest with grey and say nothing.
+
+mod jpeg;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Seek};
@@ -72,7 +75,11 @@ pub fn decode_picture(bytes: &[u8]) -> Result<RgbImage, PictureProblem> {
     decode(Cursor::new(bytes))
 }
 
-fn decode(source: impl BufRead + Seek) -> Result<RgbImage, PictureProblem> {
+fn decode(mut source: impl BufRead + Seek) -> Result<RgbImage, PictureProblem> {
+    if jpeg::is_cut_off(&mut source)? {
+        return Err(PictureProblem::Damaged("the file ends too early".to_owned()));
+    }
+    source.rewind()?;
     let mut reader = ImageReader::new(source).with_guessed_format()?;
     if reader.format().is_none() {
         return Err(PictureProblem::UnknownFormat);
@@ -138,6 +145,21 @@ mod tests {
         bomb[29..33].copy_from_slice(&checksum.to_be_bytes());
         let refused = decode_picture(&bomb);
         assert!(matches!(refused, Err(PictureProblem::Size { width: 60_000, .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn refuses_a_jpeg_that_ends_too_early() {
+        let picture =
+            RgbImage::from_fn(64, 64, |x, y| image::Rgb([(x ^ y).to_le_bytes()[0], 9, 200]));
+        let mut bytes = Vec::new();
+        let jpeg = image::ImageFormat::Jpeg;
+        picture.write_to(&mut Cursor::new(&mut bytes), jpeg).unwrap();
+        bytes.extend(b"what some cameras append");
+        assert!(decode_picture(&bytes).is_ok());
+        for kept in [3, 21, bytes.len() / 2, bytes.len() - 26] {
+            let refused = decode_picture(&bytes[..kept]);
+            assert!(matches!(refused, Err(PictureProblem::Damaged(_))), "{kept}: {refused:?}");
+        }
     }
 
     #[test]
