@@ -10,6 +10,8 @@
 //!
 //! Only the predicted class's row is computed: for 1000 classes that is a thousandth of the attention layer.
 
+mod verify;
+
 use std::collections::HashMap;
 
 use lcam_models::explained::{ContractError, EXPLANATION, ExplainedModel, IMAGE, LOGITS};
@@ -20,8 +22,11 @@ use lcam_models::onnx::{
 };
 use tch::{Device, Kind, TchError, Tensor};
 
+pub use verify::verify;
+
 use crate::attention::Attention;
 use crate::classifier::Classifier;
+use crate::graph::{GraphError, RunError};
 use crate::layers::FeatureMaps;
 
 /// The oldest operator set of an explained model.
@@ -62,8 +67,27 @@ pub enum ExportError {
     #[error("the result is no valid explained model")]
     Contract(#[from] ContractError),
     /// libtorch refused.
-    #[error("cannot read the trained weights")]
+    #[error("libtorch failed on the exported model")]
     Torch(#[from] TchError),
+    /// The result cannot be read back.
+    #[error("the exported model cannot be read back: {0}")]
+    Unreadable(String),
+    /// The result cannot be run.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The result or the classifier fails on a picture.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The result does not answer as the classifier and the attention mechanism do.
+    #[error(
+        "the exported model's {what} differ by {by:.1e} of the largest value, so it was not written; please report this classifier"
+    )]
+    Differs {
+        /// What differs.
+        what: &'static str,
+        /// By how much, relative to the largest value.
+        by: f64,
+    },
 }
 
 /// Adds the attention mechanism to a classifier's model. Of the metadata, everything but the attention's
@@ -85,7 +109,8 @@ pub fn attach(
     let mut model = model.clone();
     let mut graph = model.graph.take().unwrap_or_default();
     let feature_maps = rename_interface(&mut graph, classifier, &maps.name)?;
-    drop_unused(&mut graph, &feature_maps);
+    // A final softmax goes, auxiliary outputs, and shapes that were noted for other batch sizes.
+    graph.keep_what_makes(&[LOGITS, &feature_maps]);
     add_attention(&mut graph, &feature_maps, maps, attention)?;
     declare_interface(&mut graph, classifier, maps);
     metadata.attention = AttentionLayout {
@@ -134,22 +159,6 @@ fn rename_interface(
     let mut name = feature_maps.to_owned();
     rename(&mut name);
     Ok(name)
-}
-
-/// Drops what neither logits nor feature maps need: a final softmax, auxiliary outputs.
-fn drop_unused(graph: &mut GraphProto, feature_maps: &str) {
-    let mut needed = vec![LOGITS.to_owned(), feature_maps.to_owned()];
-    let mut kept = Vec::new();
-    for node in std::mem::take(&mut graph.node).into_iter().rev() {
-        if node.output.iter().any(|output| needed.contains(output)) {
-            needed.extend(node.input.iter().cloned());
-            kept.push(node);
-        }
-    }
-    kept.reverse();
-    graph.node = kept;
-    // Shapes that were noted for other batch sizes, or for what is gone.
-    graph.value_info.clear();
 }
 
 fn add_attention(

@@ -9,7 +9,7 @@ use std::process::Command;
 use image::{Rgb, RgbImage};
 use lcam_host::attention::Attention;
 use lcam_host::classifier::Classifier;
-use lcam_host::export::attach;
+use lcam_host::export::{ExportError, attach, verify};
 use lcam_host::graph::Batching;
 use lcam_host::layers::{self, FeatureMaps};
 use lcam_host::train::run_folder::RunFolder;
@@ -157,6 +157,10 @@ fn the_exported_model_agrees_with_onnx_runtime() {
         provenance: Provenance::default(),
     };
     let explained = attach(&model, &classifier, &maps, &attention, metadata).unwrap();
+    verify(&explained, &classifier, &maps, &attention).unwrap();
+    let other = Attention::random(1000, 1280, Device::Cpu);
+    let refused = verify(&explained, &classifier, &maps, &other);
+    assert!(matches!(refused, Err(ExportError::Differs { what: "map", .. })), "{refused:?}");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("explained.onnx");
     write_model(&path, explained.proto()).unwrap();

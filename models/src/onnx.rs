@@ -4,6 +4,7 @@
 //! that no field of a current file is lost when it is rewritten. Nothing here knows what an operator means.
 
 mod external;
+mod prune;
 mod structure;
 mod tensor;
 

@@ -101,27 +101,14 @@ fn axis_stride(node: &NodeProto, shape: &[usize], scales: usize) -> Option<usize
     Some(shape[axis + 1..].iter().product::<usize>().max(1))
 }
 
-/// Makes the graph's outputs exactly these tensors, and drops all nodes and constants that they do not
-/// need, and what the file says of inner shapes: the runtime works those out by itself.
+/// Makes the graph's outputs exactly these tensors and drops what they do not need. Inner shapes that the
+/// file states go, too: the runtime works those out by itself.
 pub(super) fn select_outputs(graph: &mut GraphProto, outputs: &[&str]) {
     graph.output = outputs
         .iter()
         .map(|&name| ValueInfoProto { name: Some(name.to_owned()), ..Default::default() })
         .collect();
-    graph.value_info.clear();
-    graph.quantization_annotation.clear();
-    let mut needed: HashSet<String> = outputs.iter().map(|&name| name.to_owned()).collect();
-    let mut kept = Vec::new();
-    // Nodes are in topological order: users before makers from the end.
-    for node in std::mem::take(&mut graph.node).into_iter().rev() {
-        if node.output.iter().any(|output| needed.contains(output)) {
-            needed.extend(node.input.iter().cloned());
-            kept.push(node);
-        }
-    }
-    kept.reverse();
-    graph.node = kept;
-    graph.initializer.retain(|tensor| needed.contains(tensor.name()));
+    graph.keep_what_makes(outputs);
 }
 
 #[cfg(test)]

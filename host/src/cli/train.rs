@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use tch::Device;
 
 use crate::classifier::Classifier;
-use crate::export::attach;
+use crate::export::{attach, verify};
 use crate::layers;
 use crate::train::loss::LossMaps;
 use crate::train::optimizer::OptimizerKind;
@@ -153,6 +153,7 @@ impl Train {
             provenance: self.provenance(&settings, &trained)?,
         };
         let explained = attach(&model, &classifier, &maps, &trained.attention, metadata)?;
+        verify(&explained, &classifier, &maps, &trained.attention)?;
         write_model(&self.output, explained.proto())?;
         Ok(self.report(&path, &trained))
     }
