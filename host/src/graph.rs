@@ -202,15 +202,21 @@ impl Graph {
         }
         let mut parts: Vec<Vec<Tensor>> = wanted.iter().map(|_| Vec::new()).collect();
         for index in 0..batch {
-            let singles: Vec<Tensor> =
-                feeds.iter().map(|(_, tensor)| tensor.narrow(0, index, 1)).collect();
+            let single = |(id, tensor): &(ValueId, &Tensor)| {
+                let single = tensor.f_narrow(0, index, 1);
+                single.map_err(|error| RunError::new(&self.names[id.0], error.into()))
+            };
+            let singles: Vec<Tensor> = feeds.iter().map(single).collect::<Result<_, _>>()?;
             let feeds: Vec<_> =
                 feeds.iter().zip(&singles).map(|(f, single)| (f.0, single)).collect();
             for (part, value) in parts.iter_mut().zip(self.run_once(&feeds, wanted)?) {
                 part.push(value);
             }
         }
-        Ok(parts.iter().map(|part| Tensor::cat(part, 0)).collect())
+        let join = |(part, id): (&Vec<Tensor>, &ValueId)| {
+            Tensor::f_cat(part, 0).map_err(|error| RunError::new(&self.names[id.0], error.into()))
+        };
+        parts.iter().zip(wanted).map(join).collect()
     }
 
     fn run_once(
