@@ -2,7 +2,7 @@
 //!
 //! The format is told from the content, not the name. Cameras' rotation marks (EXIF) are followed, 16-bit,
 //! grey, palette and CMYK pictures are converted, of an animation the first frame is taken, and
-//! transparency is dropped. A picture of too many pixels is refused before its pixels are decoded, and so is
+//! transparency is dropped unless it is asked for. A picture of too many pixels is refused before its pixels are decoded, and so is
 //! a JPEG that ends too early: its decoder would fill the rest with grey and say nothing.
 
 mod jpeg;
@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Seek};
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits, RgbImage, RgbaImage};
 
 /// The most pixels a picture may have: above the 100 megapixels of the largest common cameras.
 pub const MAX_PIXELS: u64 = 120_000_000;
@@ -57,6 +57,18 @@ pub enum PictureProblem {
 /// # Errors
 /// Returns [`PictureError`] when the file cannot be read, is no picture or has too many pixels.
 pub fn read_picture(path: &Path) -> Result<RgbImage, PictureError> {
+    read(path).map(DynamicImage::into_rgb8)
+}
+
+/// Reads a picture file with its transparency (alpha, 0 transparent to 255 opaque, not premultiplied).
+///
+/// # Errors
+/// As [`read_picture`].
+pub fn read_cutout(path: &Path) -> Result<RgbaImage, PictureError> {
+    read(path).map(DynamicImage::into_rgba8)
+}
+
+fn read(path: &Path) -> Result<DynamicImage, PictureError> {
     let read = || {
         let file = File::open(path)?;
         if file.metadata()?.is_dir() {
@@ -72,10 +84,10 @@ pub fn read_picture(path: &Path) -> Result<RgbImage, PictureError> {
 /// # Errors
 /// Returns [`PictureProblem`] when the bytes are no picture or the picture has too many pixels.
 pub fn decode_picture(bytes: &[u8]) -> Result<RgbImage, PictureProblem> {
-    decode(Cursor::new(bytes))
+    decode(Cursor::new(bytes)).map(DynamicImage::into_rgb8)
 }
 
-fn decode(mut source: impl BufRead + Seek) -> Result<RgbImage, PictureProblem> {
+fn decode(mut source: impl BufRead + Seek) -> Result<DynamicImage, PictureProblem> {
     if jpeg::is_cut_off(&mut source)? {
         return Err(PictureProblem::Damaged("the file ends too early".to_owned()));
     }
@@ -96,7 +108,7 @@ fn decode(mut source: impl BufRead + Seek) -> Result<RgbImage, PictureProblem> {
     let orientation = decoder.orientation().map_err(damaged)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(damaged)?;
     picture.apply_orientation(orientation);
-    Ok(picture.into_rgb8())
+    Ok(picture)
 }
 
 fn damaged(error: ImageError) -> PictureProblem {
@@ -125,6 +137,16 @@ mod tests {
         let deep = image::ImageBuffer::from_pixel(1, 1, image::Rgb([257u16 * 200, 0, 65535]));
         let deep = DynamicImage::ImageRgb16(deep);
         assert_eq!(decode_picture(&png(&deep)).unwrap().get_pixel(0, 0).0, [200, 0, 255]);
+    }
+
+    #[test]
+    fn keeps_transparency_only_where_it_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cutout.png");
+        let cutout = RgbaImage::from_pixel(2, 2, image::Rgba([9, 8, 7, 40]));
+        std::fs::write(&path, png(&DynamicImage::ImageRgba8(cutout.clone()))).unwrap();
+        assert_eq!(read_cutout(&path).unwrap(), cutout);
+        assert_eq!(read_picture(&path).unwrap().get_pixel(1, 1).0, [9, 8, 7]);
     }
 
     #[test]
