@@ -8,4 +8,6 @@ pub mod export;
 pub mod graph;
 pub mod layers;
 pub mod pictures;
+pub mod progress;
+pub mod random;
 pub mod train;

@@ -12,12 +12,11 @@ pub mod settings;
 
 use std::path::{Path, PathBuf};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use lcam_models::picture::PictureError;
 use lcam_models::preprocess::Preprocess;
+use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
 use tch::{Kind, TchError, Tensor};
 
 use crate::attention::{Attention, AttentionError};
@@ -26,6 +25,8 @@ use crate::dataset::{DatasetError, for_each_batch, list_pictures};
 use crate::graph::RunError;
 use crate::layers::FeatureMaps;
 use crate::pictures::{self, View};
+use crate::progress;
+use crate::random::generator;
 use features::FeatureStore;
 use loss::{LossMaps, LossTerms};
 use optimizer::Optimizer;
@@ -184,7 +185,7 @@ impl Trainer<'_> {
         let mut store = (!self.settings.augment).then(|| FeatureStore::new(shape, budget, folder));
         let (mut used, mut labels, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
         let mut first = Vec::new();
-        let progress = progress(paths.len(), "asking the network");
+        let progress = progress::bar(paths.len(), "asking the network");
         let _no_gradients = tch::no_grad_guard();
         let preprocess = self.preprocess;
         let prepare = |index, picture| (index, View::center(preprocess, &picture));
@@ -225,9 +226,9 @@ impl Trainer<'_> {
         samples: &mut Samples,
     ) -> Result<Metrics, TrainError> {
         let mut order: Vec<usize> = (0..samples.paths.len()).collect();
-        order.shuffle(&mut random(self.settings, epoch, usize::MAX));
+        order.shuffle(&mut generator(self.settings.seed, epoch as u64, u64::MAX));
         let progress =
-            progress(order.len(), &format!("epoch {}/{}", epoch + 1, self.settings.epochs));
+            progress::bar(order.len(), &format!("epoch {}/{}", epoch + 1, self.settings.epochs));
         let mut sum = Metrics::default();
         let rate = self.settings.learning_rate_of(epoch);
         let device = self.classifier.graph().device();
@@ -266,7 +267,14 @@ impl Trainer<'_> {
         let (preprocess, settings) = (self.preprocess, self.settings);
         let prepare = |place: usize, picture| {
             let index = order[place];
-            (index, View::random(preprocess, &picture, &mut random(settings, epoch, index)))
+            (
+                index,
+                View::random(
+                    preprocess,
+                    &picture,
+                    &mut generator(settings.seed, epoch as u64, index as u64),
+                ),
+            )
         };
         for_each_batch(&shuffled, self.settings.batch, prepare, |batch| {
             // Every picture was read before; one that vanished since is left out of this epoch.
@@ -315,17 +323,6 @@ impl Trainer<'_> {
     }
 }
 
-/// Gives a generator that depends on the seed, the epoch and a number alone, so that neither threads nor an
-/// interruption change what it draws.
-fn random(settings: &Settings, epoch: usize, number: usize) -> StdRng {
-    let mut seed = [0; 32];
-    let values = [settings.seed, epoch as u64, number as u64];
-    for (part, value) in seed.chunks_exact_mut(8).zip(values) {
-        part.copy_from_slice(&value.to_le_bytes());
-    }
-    StdRng::from_seed(seed)
-}
-
 impl View {
     /// Takes a random crop of the resized picture, mirrored every other time: the paper's augmentation.
     fn random(preprocess: &Preprocess, picture: &image::RgbImage, random: &mut StdRng) -> Self {
@@ -336,13 +333,4 @@ impl View {
         let crop = preprocess.box_at(source, f64::from(left), f64::from(top));
         Self::sample(preprocess, picture, crop, random.random_bool(0.5))
     }
-}
-
-fn progress(length: usize, prefix: &str) -> ProgressBar {
-    let template = "{prefix} [{bar:30}] {pos}/{len} {msg} {elapsed}<{eta}";
-    let style =
-        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(length as u64)
-        .with_style(style.progress_chars("=> "))
-        .with_prefix(prefix.to_owned())
 }
