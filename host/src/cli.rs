@@ -1,5 +1,6 @@
 //! The commands of `lcam-host`.
 
+mod compose;
 mod inspect;
 mod train;
 
@@ -24,6 +25,8 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Trains the attention mechanism of a classifier and writes the explained model.
     Train(Box<train::Train>),
+    /// Puts object cut-outs on backgrounds: pictures to train on and to measure with.
+    Compose(compose::Compose),
     /// Lists the ONNX operators that are supported, with their limits.
     Operators,
 }
@@ -37,6 +40,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Inspect(command) => command.run(),
         Command::Train(command) => command.run(),
+        Command::Compose(command) => command.run(),
         Command::Operators => Ok(operators()),
     };
     match result.and_then(|text| Ok(print(&text)?)) {
