@@ -1,6 +1,8 @@
 //! The commands of `lcam-host`.
 
 mod compose;
+mod device;
+mod evaluate;
 mod inspect;
 mod train;
 
@@ -27,6 +29,8 @@ enum Command {
     Train(Box<train::Train>),
     /// Puts object cut-outs on backgrounds: pictures to train on and to measure with.
     Compose(compose::Compose),
+    /// Measures how faithful a model's explanation maps are, beside other methods.
+    Evaluate(evaluate::Evaluate),
     /// Lists the ONNX operators that are supported, with their limits.
     Operators,
 }
@@ -41,6 +45,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Inspect(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::Compose(command) => command.run(),
+        Command::Evaluate(command) => command.run(),
         Command::Operators => Ok(operators()),
     };
     match result.and_then(|text| Ok(print(&text)?)) {

@@ -65,6 +65,13 @@ fn collect(path: &Path, found: &mut Vec<PathBuf>) -> Result<(), DatasetError> {
     Ok(())
 }
 
+/// Takes `limit` of the paths, evenly from all of them.
+#[must_use]
+pub fn spread(paths: Vec<PathBuf>, limit: Option<usize>) -> Vec<PathBuf> {
+    let limit = limit.unwrap_or(paths.len()).min(paths.len());
+    (0..limit).map(|index| paths[index * paths.len() / limit].clone()).collect()
+}
+
 /// Decodes pictures in parallel and hands them to `consume` in order, `batch` at a time; `prepare` runs on
 /// the decoding threads. At most two batches wait, so memory does not depend on the number of pictures.
 ///

@@ -4,24 +4,28 @@
 //! contract, and this is added (`F` the feature maps, `y` the predicted class):
 //!
 //! ```text
-//! y    = ArgMax(logits)                  explanation = Reshape(row A + Gather(b, y), [1, 1, h, w])
+//! y    = ArgMax(logits)                  explanation = Reshape(row A + b[y], [1, 1, h, w])
 //! row  = Gather(W, y)                    A           = Reshape(F, [1, C, h*w])
 //! ```
 //!
 //! Only the predicted class's row is computed: for 1000 classes that is a thousandth of the attention layer.
+//! With int8 weights, `row = Cast(Gather(W8, y)) * Gather(scales, y)`.
 
+mod agreement;
 mod verify;
+mod weights;
 
 use std::collections::HashMap;
 
 use lcam_models::explained::{ContractError, EXPLANATION, ExplainedModel, IMAGE, LOGITS};
-use lcam_models::metadata::{AttentionLayer, AttentionLayout, Metadata};
+use lcam_models::metadata::{AttentionLayer, AttentionLayout, Metadata, Quantization};
 use lcam_models::onnx::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, TensorError, TensorProto, ValueInfoProto,
     attribute_proto::AttributeType, tensor_proto::DataType,
 };
 use tch::{Device, Kind, TchError, Tensor};
 
+pub use agreement::{Agreement, agreement};
 pub use verify::verify;
 
 use crate::attention::Attention;
@@ -38,11 +42,17 @@ const ROW: &str = "lcam.row.0";
 const ROW_OF_CLASS: &str = "lcam.row_of_class.0";
 const EVIDENCE: &str = "lcam.evidence.0";
 const BIAS_OF_CLASS: &str = "lcam.bias_of_class";
+const OFFSET: &str = "lcam.offset";
 const SUM: &str = "lcam.sum";
 const WEIGHTS: &str = "lcam.weights.0";
+const SCALES: &str = "lcam.scales.0";
+const NARROW_ROW: &str = "lcam.narrow_row.0";
+const WIDE_ROW: &str = "lcam.wide_row.0";
+const SCALE_OF_CLASS: &str = "lcam.scale_of_class.0";
 const BIAS: &str = "lcam.bias";
 const ADAPTER_SHAPE: &str = "lcam.adapter_shape.0";
 const ROW_SHAPE: &str = "lcam.row_shape.0";
+const OFFSET_SHAPE: &str = "lcam.offset_shape";
 const EXPLANATION_SHAPE: &str = "lcam.explanation_shape";
 
 /// A model that cannot be written.
@@ -66,6 +76,12 @@ pub enum ExportError {
     /// The result breaks the contract.
     #[error("the result is no valid explained model")]
     Contract(#[from] ContractError),
+    /// A weight cannot be read.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+    /// A weight of the attention mechanism is infinite or not a number.
+    #[error("the attention mechanism holds weights that are not finite; train with a lower --lr")]
+    NotFinite,
     /// libtorch refused.
     #[error("libtorch failed on the exported model")]
     Torch(#[from] TchError),
@@ -90,8 +106,8 @@ pub enum ExportError {
     },
 }
 
-/// Adds the attention mechanism to a classifier's model. Of the metadata, everything but the attention's
-/// layout is the caller's.
+/// Adds the attention mechanism to a classifier's model, with all weights stored as the metadata's
+/// quantisation says. Of the metadata, everything but the attention's layout is the caller's.
 ///
 /// # Errors
 /// Returns [`ExportError`] when names clash, the operator set is too old or the result breaks the contract.
@@ -111,14 +127,19 @@ pub fn attach(
     let feature_maps = rename_interface(&mut graph, classifier, &maps.name)?;
     // A final softmax goes, auxiliary outputs, and shapes that were noted for other batch sizes.
     graph.keep_what_makes(&[LOGITS, &feature_maps]);
-    add_attention(&mut graph, &feature_maps, maps, attention)?;
+    let int8 = metadata.quantization == Quantization::WeightsInt8;
+    if int8 {
+        weights::store_as_int8(&mut graph)?;
+    }
+    add_rows(&mut graph, attention, int8)?;
+    add_map(&mut graph, &feature_maps, maps, attention)?;
     declare_interface(&mut graph, classifier, maps);
     metadata.attention = AttentionLayout {
         layers: vec![AttentionLayer {
             feature_maps,
             adapter: ADAPTER.to_owned(),
             weights: WEIGHTS.to_owned(),
-            scales: None,
+            scales: int8.then(|| SCALES.to_owned()),
             grid: maps.grid,
         }],
         bias: BIAS.to_owned(),
@@ -161,7 +182,41 @@ fn rename_interface(
     Ok(name)
 }
 
-fn add_attention(
+/// Adds the weights, and what picks the predicted class's row of them: [`ROW_OF_CLASS`].
+fn add_rows(graph: &mut GraphProto, attention: &Attention, int8: bool) -> Result<(), ExportError> {
+    let mut arg_max = node("ArgMax", &[LOGITS], CLASS);
+    arg_max.attribute = vec![int("axis", 1), int("keepdims", 0)];
+    graph.node.push(arg_max);
+    let (classes, channels) = attention.weights.size2()?;
+    let rows = values(&attention.weights)?;
+    if rows.iter().any(|weight| !weight.is_finite()) {
+        return Err(ExportError::NotFinite);
+    }
+    if !int8 {
+        graph.initializer.push(TensorProto::from_f32(WEIGHTS, &[classes, channels], &rows));
+        graph.node.push(node("Gather", &[WEIGHTS, CLASS], ROW_OF_CLASS));
+        return Ok(());
+    }
+    let side = |side: i64| usize::try_from(side).unwrap_or(0);
+    let rounded =
+        weights::round(&rows, side(classes), side(channels)).ok_or(ExportError::NotFinite)?;
+    graph.initializer.extend([
+        TensorProto::from_i8(WEIGHTS, &[classes, channels], &rounded.values),
+        TensorProto::from_f32(SCALES, &[classes, 1], &rounded.scales),
+    ]);
+    let mut cast = node("Cast", &[NARROW_ROW], WIDE_ROW);
+    cast.attribute = vec![int("to", i64::from(i32::from(DataType::Float)))];
+    graph.node.extend([
+        node("Gather", &[WEIGHTS, CLASS], NARROW_ROW),
+        cast,
+        node("Gather", &[SCALES, CLASS], SCALE_OF_CLASS),
+        node("Mul", &[WIDE_ROW, SCALE_OF_CLASS], ROW_OF_CLASS),
+    ]);
+    Ok(())
+}
+
+/// Adds what makes the map from the row and the feature maps.
+fn add_map(
     graph: &mut GraphProto,
     feature_maps: &str,
     maps: &FeatureMaps,
@@ -173,22 +228,19 @@ fn add_attention(
     let shape =
         |name: &str, sides: &[i64]| TensorProto::from_i64(name, &[side(sides.len())], sides);
     graph.initializer.extend([
-        TensorProto::from_f32(WEIGHTS, &[classes, channels], &values(&attention.weights)?),
         TensorProto::from_f32(BIAS, &[classes], &values(&attention.bias)?),
         shape(ADAPTER_SHAPE, &[1, channels, height * width]),
         shape(ROW_SHAPE, &[1, 1, channels]),
+        shape(OFFSET_SHAPE, &[1, 1, 1]),
         shape(EXPLANATION_SHAPE, &[1, 1, height, width]),
     ]);
-    let mut arg_max = node("ArgMax", &[LOGITS], CLASS);
-    arg_max.attribute = vec![int("axis", 1), int("keepdims", 0)];
     graph.node.extend([
-        arg_max,
-        node("Gather", &[WEIGHTS, CLASS], ROW_OF_CLASS),
         node("Reshape", &[ROW_OF_CLASS, ROW_SHAPE], ROW),
         node("Reshape", &[feature_maps, ADAPTER_SHAPE], ADAPTER),
         node("MatMul", &[ROW, ADAPTER], EVIDENCE),
         node("Gather", &[BIAS, CLASS], BIAS_OF_CLASS),
-        node("Add", &[EVIDENCE, BIAS_OF_CLASS], SUM),
+        node("Reshape", &[BIAS_OF_CLASS, OFFSET_SHAPE], OFFSET),
+        node("Add", &[EVIDENCE, OFFSET], SUM),
         node("Reshape", &[SUM, EXPLANATION_SHAPE], EXPLANATION),
     ]);
     Ok(())

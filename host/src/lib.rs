@@ -5,6 +5,7 @@ pub mod classifier;
 pub mod cli;
 pub mod compose;
 pub mod dataset;
+pub mod evaluate;
 pub mod export;
 pub mod graph;
 pub mod layers;

@@ -13,8 +13,10 @@ use lcam_models::preprocess::{Channels, ImageSize, Normalization, Preprocess};
 use sha2::{Digest, Sha256};
 use tch::Device;
 
+use super::device;
 use crate::classifier::Classifier;
-use crate::export::{attach, verify};
+use crate::dataset::{list_pictures, spread};
+use crate::export::{agreement, attach, verify};
 use crate::layers;
 use crate::train::loss::LossMaps;
 use crate::train::optimizer::OptimizerKind;
@@ -74,8 +76,12 @@ pub(super) struct Train {
     /// Goes on with the training in the run folder.
     #[arg(long)]
     resume: bool,
+    /// How the explained model's weights are stored: int8 makes a file of a quarter of the size, whose logits
+    /// are no longer the classifier's to the bit.
+    #[arg(long, value_enum, default_value = "float")]
+    weights: Weights,
     /// Where to compute: auto, cpu or cuda:N.
-    #[arg(long, default_value = "auto", value_parser = parse_device)]
+    #[arg(long, default_value = "auto", value_parser = device::parse)]
     device: Device,
 }
 
@@ -103,6 +109,14 @@ struct PreprocessArgs {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
+enum Weights {
+    /// 32-bit floating point.
+    Float,
+    /// One scale an output channel.
+    Int8,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum Named {
     Imagenet,
     Tf,
@@ -115,6 +129,9 @@ enum Order {
     Rgb,
     Bgr,
 }
+
+/// How many pictures the effect of int8 weights is measured on.
+const PICTURES_FOR_AGREEMENT: usize = 256;
 
 impl Train {
     pub(super) fn run(self) -> anyhow::Result<String> {
@@ -145,7 +162,10 @@ impl Train {
         let trained = trainer.train(&self.images, &mut folder, self.resume)?;
         let metadata = Metadata {
             variant: settings.variant,
-            quantization: Quantization::None,
+            quantization: match self.weights {
+                Weights::Float => Quantization::None,
+                Weights::Int8 => Quantization::WeightsInt8,
+            },
             preprocess,
             labels,
             // `attach` says where it put the attention mechanism.
@@ -153,9 +173,20 @@ impl Train {
             provenance: self.provenance(&settings, &trained)?,
         };
         let explained = attach(&model, &classifier, &maps, &trained.attention, metadata)?;
-        verify(&explained, &classifier, &maps, &trained.attention)?;
+        verify(&explained, &model, &classifier, &maps, &trained.attention)?;
+        let mut report = self.report(&path, &trained);
+        if let Weights::Int8 = self.weights {
+            let pictures = spread(list_pictures(&self.images)?, Some(PICTURES_FOR_AGREEMENT));
+            let agreement = agreement(&explained, &classifier, &pictures)?;
+            let (percent, count) = (agreement.percent(), agreement.pictures);
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                report,
+                "with int8 weights {percent:.1} % of {count} pictures keep their class"
+            );
+        }
         write_model(&self.output, explained.proto())?;
-        Ok(self.report(&path, &trained))
+        Ok(report)
     }
 
     fn settings(&self) -> anyhow::Result<Settings> {
@@ -247,18 +278,5 @@ impl PreprocessArgs {
         preprocess.resize = self.resize.unwrap_or(preprocess.resize);
         preprocess.check()?;
         Ok(preprocess)
-    }
-}
-
-fn parse_device(text: &str) -> Result<Device, String> {
-    let available = usize::try_from(tch::Cuda::device_count()).unwrap_or(0);
-    match text {
-        "auto" => Ok(Device::cuda_if_available()),
-        "cpu" => Ok(Device::Cpu),
-        _ => match text.strip_prefix("cuda:").and_then(|number| number.parse::<usize>().ok()) {
-            Some(number) if number < available => Ok(Device::Cuda(number)),
-            Some(_) => Err(format!("{available} CUDA devices are here; give cpu or auto")),
-            None => Err("give auto, cpu or cuda:N".to_owned()),
-        },
     }
 }

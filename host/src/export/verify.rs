@@ -1,51 +1,122 @@
 //! A look at what was exported, before anybody trusts it: the file's bytes are read back and run.
 
+use lcam_models::class::ClassIndex;
 use lcam_models::explained::{EXPLANATION, ExplainedModel, IMAGE, LOGITS};
-use lcam_models::onnx::{decode_model, encode_model};
-use tch::{Device, Kind, Tensor};
+use lcam_models::metadata::Quantization;
+use lcam_models::onnx::{ModelProto, decode_model, encode_model};
+use tch::{Device, Kind, TchError, Tensor};
 
-use super::ExportError;
+use super::{ExportError, weights};
 use crate::attention::Attention;
 use crate::classifier::Classifier;
-use crate::graph::{Graph, ValueId};
+use crate::graph::Graph;
 use crate::layers::FeatureMaps;
 
 /// The largest difference of the maps, relative to the largest value; the sums run in another order.
 const MAP_TOLERANCE: f64 = 1e-4;
 
-/// Checks on a fixed picture of noise that the explained model's logits are the classifier's to the bit, and
-/// that its map is the one that the attention mechanism gives.
+/// Checks on a fixed picture of noise that
+///
+/// - the explained model's logits are the classifier's to the bit; with int8 weights, those of the classifier
+///   with its weights rounded likewise;
+/// - its map is the one that the attention mechanism gives for its feature maps, rounded likewise;
+/// - the maps that devices compute for any class ([`lcam_models::explained::Attention::class_map`]) are that
+///   map for the named class.
 ///
 /// # Errors
-/// Returns [`ExportError::Differs`] when they are not, and other errors when the model cannot be run.
+/// Returns [`ExportError::Differs`] when one of it is not so, and other errors when the model cannot be run.
 pub fn verify(
     explained: &ExplainedModel,
+    model: &ModelProto,
     classifier: &Classifier,
     maps: &FeatureMaps,
     attention: &Attention,
 ) -> Result<(), ExportError> {
     let _no_gradients = tch::no_grad_guard();
+    let device = classifier.graph().device();
+    let picture = noise(classifier, device);
+    let [logits, explanation, features] = run_file(explained, &picture)?;
+    let int8 = explained.metadata().quantization == Quantization::WeightsInt8;
+    let wanted = [classifier.logits(), maps.value];
+    let expected = if int8 {
+        rounded(model, classifier)?.run(&[(classifier.image(), &picture)], &wanted)?
+    } else {
+        classifier.graph().run(&[(classifier.image(), &picture)], &wanted)?
+    };
+    if !logits.f_equal(&expected[0])? {
+        let by = largest_difference(&logits, &expected[0])?;
+        return Err(ExportError::Differs { what: "logits", by });
+    }
+    let class = logits.f_argmax(1, false)?;
+    let map = if int8 {
+        rounded_rows(attention)?.own_maps(&expected[1], &class)?
+    } else {
+        attention.own_maps(&expected[1], &class)?
+    };
+    check_map("map", &explanation, &map)?;
+    check_map("maps of other classes", &explanation, &device_map(explained, &features, &class)?)
+}
+
+/// Reads the file's bytes back and runs them: logits, explanation, adapted feature maps.
+fn run_file(explained: &ExplainedModel, picture: &Tensor) -> Result<[Tensor; 3], ExportError> {
     let again = decode_model(encode_model(explained.proto())).map_err(ExportError::Unreadable)?;
     let mut graph = Graph::new(&again)?;
-    let device = classifier.graph().device();
-    graph.to_device(device)?;
-    let picture = noise(classifier, device);
+    graph.to_device(picture.device())?;
+    let adapter = explained.attention().adapters().next().unwrap_or_default();
     let value = |name: &str| {
         graph.value(name).ok_or_else(|| ExportError::Unreadable(format!("{name} is missing")))
     };
-    let found = graph.run(&[(value(IMAGE)?, &picture)], &[value(LOGITS)?, value(EXPLANATION)?])?;
-    let wanted: [ValueId; 2] = [classifier.logits(), maps.value];
-    let expected = classifier.graph().run(&[(classifier.image(), &picture)], &wanted)?;
-    if !found[0].f_equal(&expected[0])? {
-        return Err(ExportError::Differs {
-            what: "logits",
-            by: largest_difference(&found[0], &expected[0])?,
-        });
+    let wanted = [value(LOGITS)?, value(EXPLANATION)?, value(adapter)?];
+    let mut found = graph.run(&[(value(IMAGE)?, picture)], &wanted)?;
+    let adapter = found.remove(2);
+    let explanation = found.remove(1);
+    Ok([found.remove(0), explanation, adapter])
+}
+
+/// Gives the classifier with its weights rounded as in the file. Its tensors have the numbers of the original.
+fn rounded(model: &ModelProto, classifier: &Classifier) -> Result<Graph, ExportError> {
+    let mut model = model.clone();
+    if let Some(graph) = &mut model.graph {
+        weights::round_in_place(graph)?;
     }
-    let map = attention.own_maps(&expected[1], &expected[0].f_argmax(1, false)?)?;
-    let by = largest_difference(&found[1], &map)?;
+    let mut graph = Graph::new(&model)?;
+    graph.to_device(classifier.graph().device())?;
+    Ok(graph)
+}
+
+fn rounded_rows(attention: &Attention) -> Result<Attention, ExportError> {
+    let (classes, channels) = attention.weights.size2()?;
+    let side = |side: i64| usize::try_from(side).unwrap_or(0);
+    let values = super::values(&attention.weights)?;
+    let rows =
+        weights::round(&values, side(classes), side(channels)).ok_or(ExportError::NotFinite)?;
+    let weights = Tensor::from_slice(&rows.widened(side(channels)))
+        .f_reshape([classes, channels])?
+        .f_to_device(attention.weights.device())?;
+    Ok(Attention { weights, bias: attention.bias.shallow_clone() })
+}
+
+/// Computes the map of a class as a device does for classes that were not named.
+fn device_map(
+    explained: &ExplainedModel,
+    features: &Tensor,
+    class: &Tensor,
+) -> Result<Tensor, ExportError> {
+    let class = ClassIndex(usize::try_from(class.int64_value(&[0])).unwrap_or(0));
+    let map = explained
+        .attention()
+        .class_map(class, &[&super::values(features)?])
+        .map_err(|problem| ExportError::Unreadable(problem.to_string()))?;
+    Ok(Tensor::from_slice(map.values()))
+}
+
+fn check_map(what: &'static str, found: &Tensor, expected: &Tensor) -> Result<(), ExportError> {
+    let flat = |tensor: &Tensor| -> Result<Tensor, TchError> {
+        tensor.f_to_device(Device::Cpu)?.f_reshape([-1i64])
+    };
+    let by = largest_difference(&flat(found)?, &flat(expected)?)?;
     // A difference that is no number is none that can be accepted.
-    if by <= MAP_TOLERANCE { Ok(()) } else { Err(ExportError::Differs { what: "map", by }) }
+    if by <= MAP_TOLERANCE { Ok(()) } else { Err(ExportError::Differs { what, by }) }
 }
 
 /// Gives one picture that is the same on every machine.

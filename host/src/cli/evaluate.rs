@@ -1,0 +1,178 @@
+//! `lcam-host evaluate`: how faithful a model's maps are, beside other methods.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use lcam_models::atomic_file;
+use lcam_models::metadata::Metadata;
+use lcam_models::onnx::{read_model, write_model};
+use serde::Serialize;
+use tch::Device;
+
+use super::device;
+use crate::evaluate::{
+    Evaluation, Explained, Interval, KEPT, MaskFolder, Method, Options, Outcome, Summary, evaluate,
+    summarize,
+};
+
+/// Measures how faithful a model's explanation maps are.
+#[derive(Debug, Args)]
+pub(super) struct Evaluate {
+    /// The explained model.
+    model: PathBuf,
+    /// A folder of pictures that the model was not trained on.
+    #[arg(long)]
+    images: PathBuf,
+    /// Compare with masks of where the objects are, PNG files of the pictures' names in DIR [default: the
+    /// folder `masks` beside the pictures].
+    #[arg(long, num_args = 0..=1, value_name = "DIR")]
+    masks: Option<Option<PathBuf>>,
+    /// What is measured.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "lcam,cam,random")]
+    methods: Vec<Method>,
+    /// The most pictures, taken evenly from the folder.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// What the random maps depend on.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Where all figures are written, picture by picture.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Writes the figures of `lcam` into the model's own metadata, for those who use it.
+    #[arg(long)]
+    record: bool,
+    /// Where to compute: auto, cpu or cuda:N.
+    #[arg(long, default_value = "auto", value_parser = device::parse)]
+    device: Device,
+}
+
+/// The file of all figures.
+#[derive(Serialize)]
+struct Report<'a> {
+    tool: &'a str,
+    model: &'a Path,
+    images: &'a Path,
+    pictures: usize,
+    kept: [f64; 3],
+    methods: &'a [Summary],
+    unreadable: Vec<String>,
+    unusable_masks: Vec<String>,
+    outcomes: &'a [Outcome],
+}
+
+impl Evaluate {
+    pub(super) fn run(self) -> anyhow::Result<String> {
+        let context = || self.model.display().to_string();
+        let model = Explained::read(&self.model, self.device)?;
+        let mut methods = self.methods.clone();
+        let mut seen = Vec::new();
+        methods.retain(|method| {
+            !seen.contains(method) && {
+                seen.push(*method);
+                true
+            }
+        });
+        let options = Options {
+            images: self.images.clone(),
+            masks: self.masks.as_ref().map(|masks| MaskFolder::new(&self.images, masks.as_deref())),
+            methods,
+            limit: self.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+            seed: self.seed,
+        };
+        let evaluation = evaluate(&model, &options).with_context(context)?;
+        let summaries = summarize(&options.methods, &evaluation.outcomes);
+        if let Some(path) = &self.json {
+            let text = serde_json::to_string_pretty(&self.report(&evaluation, &summaries))?;
+            atomic_file::write(path, text.as_bytes())?;
+        }
+        if self.record {
+            self.record(&evaluation, &summaries)?;
+        }
+        Ok(table(&evaluation, &summaries))
+    }
+
+    /// Rewrites the model file with the figures of its own maps.
+    fn record(&self, evaluation: &Evaluation, summaries: &[Summary]) -> anyhow::Result<()> {
+        let Some(own) = summaries.iter().find(|summary| summary.method == Method::Lcam) else {
+            bail!("there is nothing to record: add lcam to --methods");
+        };
+        let mut model = read_model(&self.model)?;
+        let mut metadata =
+            Metadata::read(&model).with_context(|| self.model.display().to_string())?;
+        let scores = &mut metadata.provenance.scores;
+        let mut note =
+            |name: String, value: f64| scores.insert(name, (value * 10.0).round() / 10.0);
+        #[expect(clippy::cast_precision_loss, reason = "a number of pictures")]
+        note("pictures".to_owned(), evaluation.outcomes.len() as f64);
+        for (index, share) in KEPT.iter().enumerate() {
+            let percent = 100.0 * share;
+            note(format!("average-drop-{percent:.0}"), own.average_drop[index].mean);
+            note(format!("increase-{percent:.0}"), own.increase_in_confidence[index].mean);
+        }
+        for (name, interval) in [("pointing", own.pointing), ("energy", own.energy)] {
+            if let Some(interval) = interval {
+                note(name.to_owned(), interval.mean);
+            }
+        }
+        metadata.write(&mut model);
+        Ok(write_model(&self.model, &model)?)
+    }
+
+    fn report<'a>(&'a self, evaluation: &'a Evaluation, methods: &'a [Summary]) -> Report<'a> {
+        Report {
+            tool: concat!("lcam-host ", env!("CARGO_PKG_VERSION")),
+            model: &self.model,
+            images: &self.images,
+            pictures: evaluation.outcomes.len(),
+            kept: KEPT,
+            methods,
+            unreadable: evaluation.unreadable.iter().map(ToString::to_string).collect(),
+            unusable_masks: evaluation.unusable_masks.iter().map(ToString::to_string).collect(),
+            outcomes: &evaluation.outcomes,
+        }
+    }
+}
+
+/// Lays the figures out for reading.
+fn table(evaluation: &Evaluation, summaries: &[Summary]) -> String {
+    let mut text = format!(
+        "{} pictures; average drop / increase in confidence, in percent, with the highest pixels kept\n{:<12}",
+        evaluation.outcomes.len(),
+        "method"
+    );
+    // Writing to a string cannot fail.
+    for share in KEPT {
+        let _ = write!(text, "{:>15}", format!("{:.0} %", 100.0 * share));
+    }
+    let masks = summaries.iter().any(|summary| summary.pointing.is_some());
+    text.push_str(if masks { "   pointing    energy\n" } else { "\n" });
+    for summary in summaries {
+        let _ = write!(text, "{:<12}", summary.method.to_string());
+        for (drop, increase) in summary.average_drop.iter().zip(&summary.increase_in_confidence) {
+            let _ = write!(text, "{:>15}", format!("{:.1} / {:.1}", drop.mean, increase.mean));
+        }
+        if let (Some(pointing), Some(energy)) = (&summary.pointing, &summary.energy) {
+            let _ = write!(text, "{:>11.1}{:>10.1}", pointing.mean, energy.mean);
+        }
+        text.push('\n');
+    }
+    if let Some(Interval { mean, low, high }) =
+        summaries.first().and_then(|s| s.average_drop.first())
+    {
+        let _ = writeln!(
+            text,
+            "A drop is better low, the rest high. Of other pictures like these, 95 % of samples lie within, \
+             for example, {low:.1} to {high:.1} where {mean:.1} stands first."
+        );
+    }
+    for problem in evaluation.unreadable.iter().map(ToString::to_string) {
+        let _ = writeln!(text, "left out: {problem}");
+    }
+    for problem in evaluation.unusable_masks.iter().map(ToString::to_string) {
+        let _ = writeln!(text, "without mask: {problem}");
+    }
+    text
+}

@@ -1,0 +1,40 @@
+//! The real EfficientNet-Lite0, which `tests/run` makes by models/efficientnet-lite0/export.py.
+
+use std::path::{Path, PathBuf};
+
+use lcam_host::attention::Attention;
+use lcam_host::classifier::Classifier;
+use lcam_host::export::attach;
+use lcam_host::layers::{self, FeatureMaps};
+use lcam_models::class::Labels;
+use lcam_models::explained::ExplainedModel;
+use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization, Variant};
+use lcam_models::onnx::{ModelProto, read_model};
+use lcam_models::preprocess::{Normalization, Preprocess};
+
+pub(crate) fn path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/efficientnet-lite0-classifier.onnx")
+}
+
+pub(crate) fn model() -> ModelProto {
+    read_model(&path()).expect("tests/run makes the classifier")
+}
+
+pub(crate) fn classifier() -> (Classifier, FeatureMaps) {
+    let classifier = Classifier::new(&model(), None).expect("a classifier");
+    let maps = layers::choose(&classifier).expect("it has feature maps");
+    (classifier, maps)
+}
+
+pub(crate) fn explained(attention: &Attention, quantization: Quantization) -> ExplainedModel {
+    let (classifier, maps) = classifier();
+    let metadata = Metadata {
+        variant: Variant::Fm,
+        quantization,
+        preprocess: Preprocess::usual(classifier.input_size(), Normalization::TF),
+        labels: Labels::numbered(1000),
+        attention: AttentionLayout { layers: Vec::new(), bias: String::new() },
+        provenance: Provenance::default(),
+    };
+    attach(&model(), &classifier, &maps, attention, metadata).expect("an explained model")
+}
