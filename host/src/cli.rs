@@ -4,6 +4,7 @@ mod compose;
 mod device;
 mod evaluate;
 mod inspect;
+mod preprocess;
 mod train;
 
 use std::io::{ErrorKind, Write};

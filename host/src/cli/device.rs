@@ -1,10 +1,10 @@
-//! Where to compute.
+//! Where a command computes.
 
-use tch::{Cuda, Device};
+use tch::Device;
 
-/// Parses `auto`, `cpu` or `cuda:N`.
-pub(super) fn parse(text: &str) -> Result<Device, String> {
-    let available = usize::try_from(Cuda::device_count()).unwrap_or(0);
+/// Reads `auto`, `cpu` or `cuda:N`; `auto` is the first CUDA device, or else the CPU.
+pub(super) fn parse_device(text: &str) -> Result<Device, String> {
+    let available = usize::try_from(tch::Cuda::device_count()).unwrap_or(0);
     match text {
         "auto" => Ok(Device::cuda_if_available()),
         "cpu" => Ok(Device::Cpu),

@@ -11,7 +11,7 @@ use lcam_models::onnx::{read_model, write_model};
 use serde::Serialize;
 use tch::Device;
 
-use super::device;
+use super::device::parse_device;
 use crate::evaluate::{
     Evaluation, Explained, Interval, KEPT, MaskFolder, Method, Options, Outcome, Summary, evaluate,
     summarize,
@@ -45,7 +45,7 @@ pub(super) struct Evaluate {
     #[arg(long)]
     record: bool,
     /// Where to compute: auto, cpu or cuda:N.
-    #[arg(long, default_value = "auto", value_parser = device::parse)]
+    #[arg(long, default_value = "auto", value_parser = parse_device)]
     device: Device,
 }
 

@@ -9,11 +9,12 @@ use clap::{Args, ValueEnum};
 use lcam_models::class::Labels;
 use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization};
 use lcam_models::onnx::{read_model, write_model};
-use lcam_models::preprocess::{Channels, ImageSize, Normalization, Preprocess};
+use lcam_models::preprocess::ImageSize;
 use sha2::{Digest, Sha256};
 use tch::Device;
 
-use super::device;
+use super::device::parse_device;
+use super::preprocess::PreprocessArgs;
 use crate::classifier::Classifier;
 use crate::dataset::{list_pictures, spread};
 use crate::export::{agreement, attach, verify};
@@ -81,31 +82,8 @@ pub(super) struct Train {
     #[arg(long, value_enum, default_value = "float")]
     weights: Weights,
     /// Where to compute: auto, cpu or cuda:N.
-    #[arg(long, default_value = "auto", value_parser = device::parse)]
+    #[arg(long, default_value = "auto", value_parser = parse_device)]
     device: Device,
-}
-
-/// How pictures become the network's input.
-#[derive(Debug, Args)]
-struct PreprocessArgs {
-    /// A common normalisation: ImageNet's, TensorFlow's (pixel - 127) / 128, 0..1, or 0..255.
-    #[arg(long = "preprocess", value_enum, default_value = "imagenet")]
-    named: Named,
-    /// Subtracted from pixels in 0..1, in the order of the planes: R,G,B.
-    #[arg(long, value_delimiter = ',', num_args = 3, requires = "std")]
-    mean: Option<Vec<f32>>,
-    /// Divided by, likewise.
-    #[arg(long, value_delimiter = ',', num_args = 3, requires = "mean")]
-    std: Option<Vec<f32>>,
-    /// The order of the planes.
-    #[arg(long, value_enum, default_value = "rgb")]
-    channels: Order,
-    /// What the short side is resized to before the centre is cropped [default: 256/224 of the input].
-    #[arg(long)]
-    resize: Option<u32>,
-    /// The side of the square input in pixels, where the model leaves it open.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    input_size: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -114,20 +92,6 @@ enum Weights {
     Float,
     /// One scale an output channel.
     Int8,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Named {
-    Imagenet,
-    Tf,
-    Unit,
-    Raw,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Order {
-    Rgb,
-    Bgr,
 }
 
 /// How many pictures the effect of int8 weights is measured on.
@@ -255,28 +219,5 @@ impl Train {
             let _ = writeln!(text, "left out: {error}");
         }
         text
-    }
-}
-
-impl PreprocessArgs {
-    fn rule(&self, input: ImageSize) -> anyhow::Result<Preprocess> {
-        let mut normalization = match self.named {
-            Named::Imagenet => Normalization::IMAGENET,
-            Named::Tf => Normalization::TF,
-            Named::Unit => Normalization::UNIT,
-            Named::Raw => Normalization::RAW,
-        };
-        if let (Some(mean), Some(std_dev)) = (&self.mean, &self.std) {
-            normalization.mean.copy_from_slice(mean);
-            normalization.std_dev.copy_from_slice(std_dev);
-        }
-        normalization.channels = match self.channels {
-            Order::Rgb => Channels::Rgb,
-            Order::Bgr => Channels::Bgr,
-        };
-        let mut preprocess = Preprocess::usual(input, normalization);
-        preprocess.resize = self.resize.unwrap_or(preprocess.resize);
-        preprocess.check()?;
-        Ok(preprocess)
     }
 }
