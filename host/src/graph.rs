@@ -137,6 +137,11 @@ impl Graph {
         &self.nodes
     }
 
+    /// Gives the nodes that a tensor depends on, each after those that it depends on.
+    pub fn dependencies(&self, value: ValueId) -> impl Iterator<Item = &Node> {
+        self.needed(&HashSet::new(), &[value]).0.into_iter().map(|index| &self.nodes[index])
+    }
+
     /// Finds a tensor by its name.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<ValueId> {

@@ -59,24 +59,69 @@ pub enum LayerError {
     },
 }
 
+/// Feature maps and why they were chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The feature maps.
+    pub maps: FeatureMaps,
+    /// The node that makes them.
+    pub made_by: String,
+    /// The node after them where the plane of the picture is lost: the final pooling, or what flattens.
+    pub pooling: Option<String>,
+    /// Later feature maps that were passed over, from the picture to the logits.
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// Feature maps that were not chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassedOver {
+    /// The node that makes them.
+    pub node: String,
+    /// What speaks against them.
+    pub reason: Reason,
+}
+
+/// What speaks against feature maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// They hand on what an earlier layer found, as pooling does.
+    HandsOn,
+    /// Their channels are the classes themselves.
+    ClassChannels,
+}
+
 /// Operators that hand feature maps on without adding evidence of their own.
-const PASSING: [&str; 5] = ["MaxPool", "AveragePool", "Identity", "Dropout", "Cast"];
+const PASSING: [&str; 6] = ["MaxPool", "AveragePool", "Identity", "Dropout", "Cast", "Pad"];
 
 /// Chooses the last activation before the final pooling, whose channels are not the classes themselves.
 ///
 /// # Errors
 /// Returns [`LayerError::NotSpatial`] for a network without such feature maps.
 pub fn choose(classifier: &Classifier) -> Result<FeatureMaps, LayerError> {
+    explain_choice(classifier).map(|choice| choice.maps)
+}
+
+/// Chooses as [`choose`] does and says why.
+///
+/// # Errors
+/// Returns [`LayerError::NotSpatial`] for a network without feature maps before its head.
+pub fn explain_choice(classifier: &Classifier) -> Result<Choice, LayerError> {
     let mut value = classifier.logits();
+    let mut pooling = None;
+    let mut passed_over = Vec::new();
     loop {
         let Some(node) = classifier.producer(value) else {
             return Err(not_spatial(classifier, value, "the input"));
         };
-        if let Some(maps) = feature_maps(classifier, value, node)
-            && !PASSING.contains(&node.op_type.as_str())
-            && maps.channels != classifier.classes()
-        {
-            return Ok(maps);
+        match feature_maps(classifier, value, node) {
+            None => pooling = Some(node.title.clone()),
+            Some(maps) => match objection(classifier, node, &maps) {
+                Some(reason) => passed_over.push(PassedOver { node: node.title.clone(), reason }),
+                None => {
+                    passed_over.reverse();
+                    return Ok(Choice { maps, made_by: node.title.clone(), pooling, passed_over });
+                }
+            },
         }
         let shape = classifier.shape(value);
         // A sequence of tokens: the picture's plane is already lost here.
@@ -116,7 +161,7 @@ pub fn candidates(classifier: &Classifier) -> Vec<FeatureMaps> {
     for node in classifier.graph().nodes() {
         for &value in &node.outputs {
             let Some(maps) = feature_maps(classifier, value, node) else { continue };
-            if PASSING.contains(&node.op_type.as_str()) || maps.channels == classifier.classes() {
+            if objection(classifier, node, &maps).is_some() {
                 continue;
             }
             found.retain(|earlier| earlier.grid != maps.grid);
@@ -137,6 +182,14 @@ fn feature_maps(classifier: &Classifier, value: ValueId, node: &Node) -> Option<
         grid,
         made_by: node.op_type.clone(),
     })
+}
+
+/// Says what speaks against feature maps that a node makes.
+fn objection(classifier: &Classifier, node: &Node, maps: &FeatureMaps) -> Option<Reason> {
+    if PASSING.contains(&node.op_type.as_str()) {
+        return Some(Reason::HandsOn);
+    }
+    (maps.channels == classifier.classes()).then_some(Reason::ClassChannels)
 }
 
 /// Follows the input that depends on the picture; of several the first.

@@ -3,6 +3,7 @@
 pub mod attention;
 pub mod classifier;
 pub mod cli;
+pub mod complexity;
 pub mod compose;
 pub mod dataset;
 pub mod evaluate;

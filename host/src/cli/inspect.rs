@@ -9,10 +9,11 @@ use lcam_models::onnx::{ModelProto, read_model};
 use lcam_models::preprocess::ImageSize;
 
 use crate::classifier::Classifier;
+use crate::complexity::Complexity;
 use crate::graph::Batching;
-use crate::layers;
+use crate::layers::{self, Choice, FeatureMaps, Reason};
 
-/// Shows a classifier's input, classes and feature maps.
+/// Shows a classifier's input, size, classes and feature maps.
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
     /// The classifier, an ONNX file.
@@ -31,15 +32,26 @@ impl Inspect {
         let size = self.input_size.map(|side| ImageSize { width: side, height: side });
         let context = || self.model.display().to_string();
         let classifier = Classifier::new(&model, size).with_context(context)?;
-        let chosen = match &self.layer {
-            Some(name) => layers::named(&classifier, name),
-            None => layers::choose(&classifier),
-        };
-        Ok(describe(&model, &classifier, &chosen.with_context(context)?))
+        let mut text = network(&model, &classifier);
+        match &self.layer {
+            Some(name) => {
+                let maps = layers::named(&classifier, name).with_context(context)?;
+                feature_maps(&mut text, &classifier, &maps);
+                let _ = writeln!(text, "* was named by --layer");
+            }
+            None => {
+                let choice = layers::explain_choice(&classifier).with_context(context)?;
+                feature_maps(&mut text, &classifier, &choice.maps);
+                reason(&mut text, &choice);
+            }
+        }
+        Ok(text)
     }
 }
 
-fn describe(model: &ModelProto, classifier: &Classifier, chosen: &layers::FeatureMaps) -> String {
+// Writing to a string cannot fail, so what `write!` returns is dropped everywhere here.
+
+fn network(model: &ModelProto, classifier: &Classifier) -> String {
     let mut text = String::new();
     let graph = classifier.graph();
     let ImageSize { width, height } = classifier.input_size();
@@ -47,19 +59,45 @@ fn describe(model: &ModelProto, classifier: &Classifier, chosen: &layers::Featur
         Batching::Native => "several at once",
         Batching::OneByOne => "one after the other",
     };
-    // Writing to a string cannot fail.
-    let _ = writeln!(
-        text,
-        "input      {} {width}x{height}, pictures {batching}",
-        graph.name(classifier.image())
-    );
-    let _ =
-        writeln!(text, "classes    {} ({})", classifier.classes(), graph.name(classifier.logits()));
+    let image = graph.name(classifier.image());
+    let _ = writeln!(text, "input          {image} {width}x{height}, pictures {batching}");
+    let (classes, logits) = (classifier.classes(), graph.name(classifier.logits()));
+    let _ = writeln!(text, "classes        {classes} ({logits})");
     if let Some(softmax) = classifier.dropped_softmax() {
-        let _ = writeln!(text, "           taken before the final {softmax}");
+        let _ = writeln!(text, "               taken before the final {softmax}");
     }
-    let _ = writeln!(text, "opset      {}", model.opset().unwrap_or(0));
-    let _ = writeln!(text, "nodes      {} that depend on the picture", graph.nodes().len());
+    let _ = writeln!(text, "opset          {}", model.opset().unwrap_or(0));
+    let _ = writeln!(text, "nodes          {} that depend on the picture", graph.nodes().len());
+    let complexity = Complexity::of(classifier);
+    let _ = writeln!(text, "multiply-adds  {} for one picture", short(complexity.multiply_adds));
+    let _ = writeln!(text, "parameters     {}", short(complexity.parameters));
+    for operator in &complexity.uncounted {
+        let _ = writeln!(text, "               without the multiply-adds of {operator}");
+    }
+    text
+}
+
+/// Writes a count with four digits: 385.4 M, 1.814 G.
+fn short(count: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "four digits are shown")]
+    let value = count as f64;
+    let (scaled, unit) = match count {
+        0..1_000 => return count.to_string(),
+        1_000..1_000_000 => (value / 1e3, 'k'),
+        1_000_000..1_000_000_000 => (value / 1e6, 'M'),
+        _ => (value / 1e9, 'G'),
+    };
+    let decimals = if scaled < 10.0 {
+        3
+    } else if scaled < 100.0 {
+        2
+    } else {
+        1
+    };
+    format!("{scaled:.decimals$} {unit}")
+}
+
+fn feature_maps(text: &mut String, classifier: &Classifier, chosen: &FeatureMaps) {
     let _ = writeln!(text, "feature maps, the last of each grid (* explained):");
     let mut candidates = layers::candidates(classifier);
     if !candidates.contains(chosen) {
@@ -74,9 +112,20 @@ fn describe(model: &ModelProto, classifier: &Classifier, chosen: &layers::Featur
             grid.height, grid.width, maps.made_by, maps.name
         );
     }
+}
+
+fn reason(text: &mut String, choice: &Choice) {
+    let before = choice.pooling.as_deref().unwrap_or("the logits");
     let _ = writeln!(
         text,
-        "* is the last activation before the final pooling, unless named by --layer"
+        "* comes from {}, the last before the plane ends at {before}",
+        choice.made_by
     );
-    text
+    for passed in &choice.passed_over {
+        let why = match passed.reason {
+            Reason::HandsOn => "only hands on what it is given",
+            Reason::ClassChannels => "its channels are the classes themselves",
+        };
+        let _ = writeln!(text, "  passed over {}: {why}", passed.node);
+    }
 }
