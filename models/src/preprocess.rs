@@ -84,6 +84,16 @@ impl Normalization {
     const fn rgb(mean: [f32; 3], std_dev: [f32; 3]) -> Self {
         Self { mean, std_dev, channels: Channels::Rgb }
     }
+
+    /// Gives what treats the colours alike for planes in this order: mean and deviation go with their colour.
+    #[must_use]
+    pub fn in_order(self, channels: Channels) -> Self {
+        if channels == self.channels {
+            return self;
+        }
+        let [[a, b, c], [x, y, z]] = [self.mean, self.std_dev];
+        Self { mean: [c, b, a], std_dev: [z, y, x], channels }
+    }
 }
 
 /// How a picture becomes the network's input.
@@ -348,6 +358,19 @@ mod tests {
         // A few units in the last place: mean and deviation are rounded to f32.
         let near = planes.iter().zip(exact).all(|(value, exact)| (value - exact).abs() < 1e-6);
         assert!(near, "{planes:?}");
+    }
+
+    #[test]
+    fn mean_and_deviation_go_with_their_colour() {
+        let picture = RgbImage::from_pixel(1, 1, image::Rgb([200, 90, 10]));
+        let planes = |channels| {
+            let normalization = Normalization::IMAGENET.in_order(channels);
+            let input = ImageSize { width: 1, height: 1 };
+            Preprocess { input, normalization, ..preprocess() }.normalize(&picture)
+        };
+        let mut turned = planes(Channels::Bgr);
+        turned.reverse();
+        assert_eq!(planes(Channels::Rgb), turned);
     }
 
     #[test]

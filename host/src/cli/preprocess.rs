@@ -65,7 +65,7 @@ impl PreprocessArgs {
 }
 
 impl Named {
-    /// Gives the normalisation for planes in this order.
+    /// Gives the normalisation for planes in this order; its mean and deviation go with the colours.
     pub(super) fn normalization(self, order: Order) -> Normalization {
         let rgb = match self {
             Self::Imagenet => Normalization::IMAGENET,
@@ -78,6 +78,6 @@ impl Named {
             Order::Rgb => Channels::Rgb,
             Order::Bgr => Channels::Bgr,
         };
-        Normalization { channels, ..rgb }
+        rgb.in_order(channels)
     }
 }
