@@ -4,6 +4,7 @@ mod compose;
 mod device;
 mod evaluate;
 mod inspect;
+mod normalization;
 mod preprocess;
 mod train;
 

@@ -10,6 +10,7 @@ pub mod evaluate;
 pub mod export;
 pub mod graph;
 pub mod layers;
+pub mod normalization;
 pub mod pictures;
 pub mod progress;
 pub mod random;

@@ -7,13 +7,16 @@ use anyhow::Context;
 use clap::Args;
 use lcam_models::onnx::{ModelProto, read_model};
 use lcam_models::preprocess::ImageSize;
+use tch::Device;
 
+use super::device::parse_device;
+use super::normalization;
 use crate::classifier::Classifier;
 use crate::complexity::Complexity;
 use crate::graph::Batching;
 use crate::layers::{self, Choice, FeatureMaps, Reason};
 
-/// Shows a classifier's input, size, classes and feature maps.
+/// Shows a classifier's input, size, classes and feature maps, and with photographs its normalisation.
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
     /// The classifier, an ONNX file.
@@ -24,6 +27,15 @@ pub(super) struct Inspect {
     /// The tensor to explain, in place of the one that is chosen.
     #[arg(long)]
     layer: Option<String>,
+    /// A folder of photographs to find out with which normalisation fits the network.
+    #[arg(long)]
+    images: Option<PathBuf>,
+    /// How many of the photographs are looked at, taken evenly from the folder.
+    #[arg(long, default_value_t = 64, requires = "images", value_parser = clap::value_parser!(u16).range(1..))]
+    limit: u16,
+    /// Where to compute: auto, cpu or cuda:N.
+    #[arg(long, default_value = "auto", value_parser = parse_device)]
+    device: Device,
 }
 
 impl Inspect {
@@ -31,7 +43,7 @@ impl Inspect {
         let model = read_model(&self.model)?;
         let size = self.input_size.map(|side| ImageSize { width: side, height: side });
         let context = || self.model.display().to_string();
-        let classifier = Classifier::new(&model, size).with_context(context)?;
+        let mut classifier = Classifier::new(&model, size).with_context(context)?;
         let mut text = network(&model, &classifier);
         match &self.layer {
             Some(name) => {
@@ -44,6 +56,10 @@ impl Inspect {
                 feature_maps(&mut text, &classifier, &choice.maps);
                 reason(&mut text, &choice);
             }
+        }
+        if let Some(images) = &self.images {
+            classifier.to_device(self.device)?;
+            text += &normalization::report(&classifier, images, self.limit.into())?;
         }
         Ok(text)
     }
