@@ -241,7 +241,7 @@ fn finds_the_normalisation_of_efficientnet_lite0() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for expected in [
-        "normalisation, by 4 photographs",
+        "normalisation, by 5 photographs",
         "* --preprocess tf (or --preprocess signed) fits best, but the evidence is weak",
         "fewer than 16 photographs settle nothing",
         "left out: ",

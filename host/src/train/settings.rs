@@ -57,6 +57,10 @@ pub struct Settings {
 }
 
 impl Default for Settings {
+    /// Gives the default recipe. Chosen on EfficientNet-Lite0 with 2400 composites, by average drop in percent at
+    /// 100, 50 and 15 % of the pixels on 400 held out, where CAM has 41.0, 50.9, 82.5: this 37.8, 51.6, 82.4;
+    /// 8 epochs at 1e-3 in batches of 64, as long as the paper trains, 37.6, 56.4, 82.9; without pairs 41.6, 51.7,
+    /// 81.8. Longer training gains at 100 % alone: its maps spread.
     fn default() -> Self {
         Self {
             variant: Variant::Fm,
@@ -64,10 +68,10 @@ impl Default for Settings {
             loss: LossMaps::AllPairs,
             loss_weights: LossWeights::default(),
             optimizer: OptimizerKind::Adamw,
-            epochs: 8,
-            batch: 64,
-            learning_rate: 1e-3,
-            learning_rate_decay: 1.0,
+            epochs: 4,
+            batch: 32,
+            learning_rate: 2e-3,
+            learning_rate_decay: 0.5,
             augment: false,
             seed: 1,
             cache_mb: 1024,
@@ -84,6 +88,8 @@ impl Settings {
             Recipe::Paper => Self {
                 init: Init::Random,
                 optimizer: OptimizerKind::Sgd,
+                epochs: 8,
+                batch: 64,
                 learning_rate: 1e-2,
                 learning_rate_decay: 0.75,
                 augment: true,

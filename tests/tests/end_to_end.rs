@@ -1,0 +1,155 @@
+//! From a classifier to a picture that shows why: the trainer's file on the device.
+
+#![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use lcam_device::engine::Engine;
+use lcam_host::classifier::Classifier;
+use lcam_host::evaluate::Explained;
+use lcam_host::export::{attach, verify};
+use lcam_host::layers;
+use lcam_host::train::Trainer;
+use lcam_host::train::run_folder::RunFolder;
+use lcam_host::train::settings::Settings;
+use lcam_models::class::Labels;
+use lcam_models::explained::{Attention, ExplainedModel};
+use lcam_models::map::GridSize;
+use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization};
+use lcam_models::onnx::{read_model, write_model};
+use lcam_models::preprocess::{ImageSize, Normalization, Preprocess};
+use lcam_tests::{SAMPLES, Sample, plain_classifier, samples, shipped_model};
+use tch::{Device, Tensor};
+
+fn engine(path: &Path) -> Engine {
+    Engine::load(path, NonZeroUsize::MIN).unwrap()
+}
+
+/// Gives the largest difference, relative to the largest expected value.
+fn difference(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    let largest = expected.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+    let differences = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
+    differences.fold(0f32, f32::max) / largest
+}
+
+/// Runs both sides on a photograph: the host's logits and map beside the device's.
+fn compare(host: &Explained, device: &mut Engine, sample: &Sample) -> (f32, f32) {
+    let picture = sample.read().unwrap();
+    let preprocess = *host.preprocess();
+    let prepared = preprocess.prepare(&picture);
+    let (height, width) = (preprocess.input.height.into(), preprocess.input.width.into());
+    let image = Tensor::from_slice(&prepared).reshape([1, 3, height, width]);
+    let outputs = host.run(&image, &[host.classifier().logits(), host.explanation()]).unwrap();
+    let values = |tensor: &Tensor| Vec::<f32>::try_from(tensor.reshape([-1])).unwrap();
+    let answer = device.explain(&picture).unwrap();
+    (
+        difference(answer.logits(), &values(&outputs[0])),
+        difference(answer.explanation().values(), &values(&outputs[1])),
+    )
+}
+
+#[test]
+fn the_shipped_model_names_the_photographs_and_points_at_the_objects() {
+    let mut engine = engine(&shipped_model());
+    for sample in SAMPLES {
+        let picture = sample.read().unwrap();
+        let answer = engine.explain(&picture).unwrap();
+        let class = answer.predicted().0;
+        assert!(sample.classes.contains(&class), "{}: class {class}", sample.file);
+        let size = ImageSize::of(&picture);
+        let crop = engine.metadata().preprocess.crop_box(size);
+        let GridSize { height, width } = answer.explanation().size();
+        let values = answer.explanation().values();
+        let highest = (0..values.len()).max_by(|&a, &b| values[a].total_cmp(&values[b])).unwrap();
+        #[expect(clippy::cast_precision_loss, reason = "a small grid")]
+        let (column, row) = ((highest % width) as f64 + 0.5, (highest / width) as f64 + 0.5);
+        #[expect(clippy::cast_precision_loss, reason = "a small grid")]
+        let x = (crop.left + column / width as f64 * crop.width) / f64::from(size.width);
+        #[expect(clippy::cast_precision_loss, reason = "a small grid")]
+        let y = (crop.top + row / height as f64 * crop.height) / f64::from(size.height);
+        let [left, top, right, bottom] = sample.object;
+        let inside = (left..right).contains(&x) && (top..bottom).contains(&y);
+        assert!(inside, "{}: points at {x:.2}, {y:.2}", sample.file);
+    }
+}
+
+#[test]
+fn the_shipped_model_says_the_same_on_host_and_device() {
+    let host = Explained::read(&shipped_model(), Device::Cpu).unwrap();
+    let mut device = engine(&shipped_model());
+    for sample in SAMPLES {
+        let (logits, map) = compare(&host, &mut device, &sample);
+        assert!(logits < 1e-4 && map < 1e-4, "{}: {logits:e} {map:e}", sample.file);
+    }
+}
+
+#[test]
+fn the_shipped_model_is_small_and_says_where_it_comes_from() {
+    let bytes = shipped_model().metadata().unwrap().len();
+    assert!(bytes <= 8_000_000, "{bytes} bytes");
+    let model = ExplainedModel::read(&shipped_model()).unwrap();
+    let metadata = model.metadata();
+    assert_eq!(metadata.quantization, Quantization::WeightsInt8);
+    assert_eq!(metadata.labels.iter().nth(281), Some("tabby"));
+    assert_eq!(metadata.provenance.training["pictures"], "2400");
+    assert!(metadata.provenance.scores.contains_key("average-drop-100"));
+}
+
+/// Trains for a moment on the sample photographs and writes the explained model.
+fn train(folder: &Path, quantization: Quantization) -> std::path::PathBuf {
+    let model = read_model(&plain_classifier()).unwrap();
+    let classifier = Classifier::new(&model, None).unwrap();
+    let maps = layers::choose(&classifier).unwrap();
+    let preprocess = Preprocess::usual(classifier.input_size(), Normalization::TF);
+    let settings = Settings { epochs: 3, learning_rate: 1e-2, ..Settings::default() };
+    let mut run = RunFolder::open(&folder.join("run"), &settings, false).unwrap();
+    let trainer = Trainer {
+        classifier: &classifier,
+        maps: &maps,
+        preprocess: &preprocess,
+        settings: &settings,
+    };
+    let trained = trainer.train(&samples(), &mut run, false).unwrap();
+    let metadata = Metadata {
+        variant: settings.variant,
+        quantization,
+        preprocess,
+        labels: Labels::numbered(1000),
+        attention: AttentionLayout { layers: Vec::new(), bias: String::new() },
+        provenance: Provenance::default(),
+    };
+    let explained = attach(&model, &classifier, &maps, &trained.attention, metadata).unwrap();
+    verify(&explained, &model, &classifier, &maps, &trained.attention).unwrap();
+    let path = folder.join("explained.onnx");
+    write_model(&path, explained.proto()).unwrap();
+    path
+}
+
+#[test]
+fn what_was_just_trained_runs_on_the_device() {
+    for quantization in [Quantization::None, Quantization::WeightsInt8] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = train(folder.path(), quantization);
+        let host = Explained::read(&path, Device::Cpu).unwrap();
+        let mut device = engine(&path);
+        for sample in SAMPLES {
+            let (logits, map) = compare(&host, &mut device, &sample);
+            assert!(logits < 1e-4 && map < 1e-4, "{quantization}: {logits:e} {map:e}");
+        }
+        explains_every_class(&path, &mut device);
+    }
+}
+
+/// The named class's map from the graph is the one that is computed for any class, and others differ from it.
+fn explains_every_class(path: &Path, device: &mut Engine) {
+    let attention: Attention = ExplainedModel::read(path).unwrap().into_parts().2;
+    assert_eq!(attention.grid(), GridSize { height: 7, width: 7 });
+    let answer = device.explain(&SAMPLES[0].read().unwrap()).unwrap();
+    let own = device.class_map(&answer, answer.predicted()).unwrap();
+    assert_eq!(&own, answer.explanation());
+    let second = answer.ranking(2)[1].class;
+    let other = device.class_map(&answer, second).unwrap();
+    assert!(difference(other.values(), own.values()) > 0.01, "class {second} has the same map");
+}
