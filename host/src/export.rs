@@ -12,6 +12,7 @@
 //! With int8 weights, `row = Cast(Gather(W8, y)) * Gather(scales, y)`.
 
 mod agreement;
+mod raise;
 mod verify;
 mod weights;
 
@@ -30,11 +31,8 @@ pub use verify::verify;
 
 use crate::attention::Attention;
 use crate::classifier::Classifier;
-use crate::graph::{GraphError, RunError};
+use crate::graph::{GraphError, OPSETS, RunError};
 use crate::layers::FeatureMaps;
-
-/// The oldest operator set of an explained model.
-const OLDEST_OPSET: i64 = 13;
 
 const CLASS: &str = "lcam.class";
 const ADAPTER: &str = "lcam.adapter.0";
@@ -59,11 +57,19 @@ const EXPLANATION_SHAPE: &str = "lcam.explanation_shape";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExportError {
-    /// The operator set is too old.
-    #[error("the model uses operator set {found}; export it again with {OLDEST_OPSET} or newer")]
+    /// The operator set is too old or too new.
+    #[error("the model uses operator set {found}, and {} to {} are supported; export it again with one of these", OPSETS.start(), OPSETS.end())]
     Opset {
         /// The version of the file.
         found: i64,
+    },
+    /// A softmax has a meaning that newer operator sets cannot say in one node.
+    #[error(
+        "{node} runs over several dimensions at once, as only operator sets before 13 do; export the model again with 13 or newer"
+    )]
+    Flattens {
+        /// The node.
+        node: String,
     },
     /// A tensor's name is one of those that the attention mechanism's tensors get.
     #[error(
@@ -107,10 +113,12 @@ pub enum ExportError {
 }
 
 /// Adds the attention mechanism to a classifier's model, with all weights stored as the metadata's
-/// quantisation says. Of the metadata, everything but the attention's layout is the caller's.
+/// quantisation says, and raises its operator set to 13 if it is older. Of the metadata, everything but the
+/// attention's layout is the caller's.
 ///
 /// # Errors
-/// Returns [`ExportError`] when names clash, the operator set is too old or the result breaks the contract.
+/// Returns [`ExportError`] when names clash, the operator set cannot be raised or the result breaks the
+/// contract.
 pub fn attach(
     model: &ModelProto,
     classifier: &Classifier,
@@ -118,15 +126,13 @@ pub fn attach(
     attention: &Attention,
     mut metadata: Metadata,
 ) -> Result<ExplainedModel, ExportError> {
-    let opset = model.opset().unwrap_or(0);
-    if opset < OLDEST_OPSET {
-        return Err(ExportError::Opset { found: opset });
-    }
     let mut model = model.clone();
     let mut graph = model.graph.take().unwrap_or_default();
-    let feature_maps = rename_interface(&mut graph, classifier, &maps.name)?;
+    refuse_taken_names(&graph)?;
     // A final softmax goes, auxiliary outputs, and shapes that were noted for other batch sizes.
-    graph.keep_what_makes(&[LOGITS, &feature_maps]);
+    graph.keep_what_makes(&[classifier.graph().name(classifier.logits()), &maps.name]);
+    raise::raise(&mut model, &mut graph, |name| shape(classifier, name))?;
+    let feature_maps = rename_interface(&mut graph, classifier, &maps.name);
     let int8 = metadata.quantization == Quantization::WeightsInt8;
     if int8 {
         weights::store_as_int8(&mut graph)?;
@@ -149,13 +155,24 @@ pub fn attach(
     Ok(ExplainedModel::new(model)?)
 }
 
+fn refuse_taken_names(graph: &GraphProto) -> Result<(), ExportError> {
+    let mut made = graph.node.iter().flat_map(|node| &node.output);
+    match made.find(|name| name.starts_with("lcam.")) {
+        Some(name) => Err(ExportError::NameTaken { name: name.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// Gives the shape that a tensor has for one picture, under the name that it has in the classifier.
+fn shape(classifier: &Classifier, name: &str) -> Option<Vec<i64>> {
+    let value = classifier.graph().value(name)?;
+    let constant = classifier.graph().constant(value);
+    Some(constant.map_or_else(|| classifier.shape(value).to_vec(), Tensor::size))
+}
+
 /// Gives input and logits their names in the contract; another tensor that bears one of them steps aside.
 /// Returns the feature maps' name afterwards.
-fn rename_interface(
-    graph: &mut GraphProto,
-    classifier: &Classifier,
-    feature_maps: &str,
-) -> Result<String, ExportError> {
+fn rename_interface(graph: &mut GraphProto, classifier: &Classifier, feature_maps: &str) -> String {
     let names = classifier.graph();
     let mut renamed: HashMap<String, String> = HashMap::new();
     for taken in [IMAGE, LOGITS, EXPLANATION] {
@@ -170,16 +187,13 @@ fn rename_interface(
     };
     for node in &mut graph.node {
         node.input.iter_mut().chain(&mut node.output).for_each(rename);
-        if let Some(name) = node.output.iter().find(|name| name.starts_with("lcam.")) {
-            return Err(ExportError::NameTaken { name: name.clone() });
-        }
     }
     let initializers = graph.initializer.iter_mut().filter_map(|tensor| tensor.name.as_mut());
     initializers.for_each(rename);
     graph.input.iter_mut().filter_map(|input| input.name.as_mut()).for_each(rename);
     let mut name = feature_maps.to_owned();
     rename(&mut name);
-    Ok(name)
+    name
 }
 
 /// Adds the weights, and what picks the predicted class's row of them: [`ROW_OF_CLASS`].

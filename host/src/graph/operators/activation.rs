@@ -123,10 +123,13 @@ where
     one(move |inputs| {
         let x = inputs.get(0)?;
         let along = axis(along, x.dim())?;
-        if !flattens {
+        let sides = x.size();
+        let (front, row) = sides.split_at(usize::try_from(along).unwrap_or(0));
+        // Where both meanings are the same one path computes it, so that a raised file answers to the bit.
+        if !flattens || row.iter().skip(1).all(|&side| side == 1) {
             return Ok(apply(x, along, None)?);
         }
-        let rows: i64 = x.size().iter().take(usize::try_from(along).unwrap_or(0)).product();
+        let rows: i64 = front.iter().product();
         Ok(apply(&x.f_reshape([rows, -1])?, 1, None)?.f_reshape(x.size())?)
     })
 }
