@@ -1,0 +1,32 @@
+# Sourced by tests/run and tests/campaign, in the repository's root: libtorch, the reference programs and what
+# they make. All comes from PyPI into target/venv at the first run (some 5 GB).
+
+venv=target/venv
+if ! cmp -s tests/python/requirements.txt "$venv/requirements.txt"; then
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/python/requirements.txt
+    cp tests/python/requirements.txt "$venv/requirements.txt"
+fi
+# shellcheck disable=SC1091
+source "$venv/bin/activate"
+export LIBTORCH_USE_PYTORCH=1
+
+if [ ! -d target/onnx-node-tests ]; then
+    python -W ignore tests/python/make_node_tests.py target/onnx-node-tests.partial
+    mv target/onnx-node-tests.partial target/onnx-node-tests
+fi
+if [ ! -f target/efficientnet-lite0-classifier.onnx ]; then
+    python -W ignore models/efficientnet-lite0/export.py target/efficientnet-lite0-classifier.onnx
+fi
+
+# Makes a folder of networks, and anew when what makes them has changed: make_zoo FOLDER [--subset]
+make_zoo() {
+    local sources=(tests/python/{make_zoo.py,zoo_nets.py,requirements.txt})
+    if ! cat "${sources[@]}" | cmp -s - "$1/made-by"; then
+        rm -rf "$1"
+    fi
+    # Networks that are there are kept, so that an interrupted run goes on.
+    mkdir -p "$1"
+    cat "${sources[@]}" > "$1/made-by"
+    python -W ignore tests/python/make_zoo.py "$@"
+}
