@@ -168,7 +168,7 @@ def write_references(net: Net, network: nn.Module, pictures: torch.Tensor, folde
     with torch.no_grad():
         differences = difference(logits, network(pictures).numpy()), difference(maps, expected)
     classes = len(set(logits.argmax(1).tolist()))
-    told = f"{classes} classes, maps {maps.shape[1:]}, logits and maps {differences[0]:.0e} {differences[1]:.0e} from PyTorch"
+    told = f"{classes} classes, maps {maps.shape[1:]}, from PyTorch {differences[0]:.0e} and {differences[1]:.0e}"
     # Where two programs that are trusted differ more, no third can be judged by either.
     if classes < LEAST_CLASSES or max(differences) > TOLERANCE:
         raise SystemExit(f"{net.name} is no good reference: {told}")

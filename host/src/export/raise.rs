@@ -92,8 +92,6 @@ fn write_axis(
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
-
     use lcam_models::onnx::attribute_proto::AttributeType;
     use lcam_models::onnx::tensor_proto::DataType;
     use lcam_models::onnx::{OperatorSetIdProto, ValueInfoProto};
