@@ -20,6 +20,7 @@ use std::collections::{HashMap, HashSet};
 use lcam_models::onnx::{ModelProto, NodeProto, StructureError, ValueInfoProto, check_structure};
 use tch::{Device, Kind, TchError, Tensor};
 
+use attributes::Attributes;
 pub use batching::Batching;
 pub use error::{GraphError, NodeError, OperatorError, RunError};
 use operator::{Inputs, Run};
@@ -44,6 +45,8 @@ pub struct Node {
     pub inputs: Vec<Option<ValueId>>,
     /// The tensors it makes.
     pub outputs: Vec<ValueId>,
+    /// Which axis of the input each axis of the output is, where the operator says it (`perm`).
+    pub order: Option<Vec<i64>>,
 }
 
 /// A classifier that can be run.
@@ -389,6 +392,7 @@ impl Builder {
             op_type: node.op_type().to_owned(),
             inputs,
             outputs,
+            order: Attributes::new(node, opset).ints("perm"),
         });
         self.operators.push(run);
         Ok(())

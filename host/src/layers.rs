@@ -93,6 +93,20 @@ pub enum Reason {
 /// Operators that hand feature maps on without adding evidence of their own.
 const PASSING: [&str; 6] = ["MaxPool", "AveragePool", "Identity", "Dropout", "Cast", "Pad"];
 
+/// Operators whose output has its channels behind the batch.
+const CHANNELS_FIRST: [&str; 7] = [
+    "Conv",
+    "ConvTranspose",
+    "BatchNormalization",
+    "MaxPool",
+    "AveragePool",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+];
+
+/// Operators whose output has its channels last: the layers of transformers, and of heads like theirs.
+const CHANNELS_LAST: [&str; 2] = ["MatMul", "LayerNormalization"];
+
 /// Chooses the last activation before the final pooling, whose channels are not the classes themselves.
 ///
 /// # Errors
@@ -173,6 +187,9 @@ pub fn candidates(classifier: &Classifier) -> Vec<FeatureMaps> {
 
 fn feature_maps(classifier: &Classifier, value: ValueId, node: &Node) -> Option<FeatureMaps> {
     let [1, channels, height, width] = classifier.shape(value)[..] else { return None };
+    if channel_axis_is_elsewhere(classifier, value) {
+        return None;
+    }
     let count = |side: i64| usize::try_from(side).ok();
     let grid = GridSize { height: count(height)?, width: count(width)? };
     (grid.cells() > 1).then(|| FeatureMaps {
@@ -192,6 +209,31 @@ fn objection(classifier: &Classifier, node: &Node, maps: &FeatureMaps) -> Option
     (maps.channels == classifier.classes()).then_some(Reason::ClassChannels)
 }
 
+/// Tells whether a tensor's second axis is known not to be the channels, as in `[batch, height, width,
+/// channels]`. What the second axis was before each `Transpose` is followed back to an operator that says
+/// where its channels are.
+fn channel_axis_is_elsewhere(classifier: &Classifier, value: ValueId) -> bool {
+    let rank = classifier.shape(value).len();
+    let (mut value, mut axis) = (value, 1);
+    while let Some(node) = classifier.producer(value) {
+        if CHANNELS_FIRST.contains(&node.op_type.as_str()) {
+            return axis != 1;
+        }
+        if CHANNELS_LAST.contains(&node.op_type.as_str()) {
+            return axis != rank - 1;
+        }
+        if let Some(order) = &node.order {
+            axis = order.get(axis).and_then(|&axis| usize::try_from(axis).ok()).unwrap_or(axis);
+        }
+        match data_input(classifier, node) {
+            Some(input) if classifier.shape(input).len() == rank => value = input,
+            // Reshaped: its axes are new.
+            _ => return false,
+        }
+    }
+    axis != 1
+}
+
 /// Follows the input that depends on the picture; of several the first.
 fn data_input(classifier: &Classifier, node: &Node) -> Option<ValueId> {
     node.inputs
@@ -203,4 +245,83 @@ fn data_input(classifier: &Classifier, node: &Node) -> Option<ValueId> {
 
 fn not_spatial(classifier: &Classifier, value: ValueId, node: &str) -> LayerError {
     LayerError::NotSpatial { node: node.to_owned(), shape: classifier.shape(value).to_vec() }
+}
+
+#[cfg(test)]
+mod tests {
+    use lcam_models::onnx::attribute_proto::AttributeType;
+    use lcam_models::onnx::tensor_proto::DataType;
+    use lcam_models::onnx::{
+        AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+        ValueInfoProto,
+    };
+
+    use super::*;
+
+    fn node(operator: &str, inputs: &[&str], output: &str, order: &[i64]) -> NodeProto {
+        let perm = AttributeProto {
+            name: Some("perm".to_owned()),
+            r#type: Some(AttributeType::Ints.into()),
+            ints: order.to_vec(),
+            ..AttributeProto::default()
+        };
+        NodeProto {
+            op_type: Some(operator.to_owned()),
+            input: inputs.iter().map(|&input| input.to_owned()).collect(),
+            output: vec![output.to_owned()],
+            attribute: if order.is_empty() { Vec::new() } else { vec![perm] },
+            ..NodeProto::default()
+        }
+    }
+
+    /// A convolution `maps` `[1, 5, 4, 4]` of a picture of 4x4, and this head.
+    fn chosen(head: Vec<NodeProto>) -> String {
+        let weights = |name: &str, dims: &[i64]| {
+            let count: i64 = dims.iter().product();
+            TensorProto::from_f32(name, dims, &vec![0.1; usize::try_from(count).unwrap()])
+        };
+        let conv = node("Conv", &["image", "kernel"], "maps", &[]);
+        let float =
+            |name: &str, shape: &[i64]| ValueInfoProto::tensor(name, DataType::Float, shape);
+        let model = ModelProto {
+            opset_import: vec![OperatorSetIdProto { domain: None, version: Some(17) }],
+            graph: Some(GraphProto {
+                node: [vec![conv], head].concat(),
+                initializer: vec![
+                    weights("kernel", &[5, 3, 1, 1]),
+                    weights("scale", &[5]),
+                    weights("dense", &[5, 7]),
+                ],
+                input: vec![float("image", &[1, 3, 4, 4])],
+                output: vec![float("logits", &[1, 7])],
+                ..GraphProto::default()
+            }),
+            ..ModelProto::default()
+        };
+        choose(&Classifier::new(&model, None).unwrap()).unwrap().name
+    }
+
+    #[test]
+    fn passes_over_tensors_whose_channels_come_last() {
+        // As ConvNeXt ends: the channels go last to be normalised after the pooling.
+        let after_pooling = vec![
+            node("GlobalAveragePool", &["maps"], "pooled", &[]),
+            node("Transpose", &["pooled"], "turned", &[0, 2, 3, 1]),
+            node("LayerNormalization", &["turned", "scale"], "normalised", &[]),
+            node("Transpose", &["normalised"], "back", &[0, 3, 1, 2]),
+            node("Flatten", &["back"], "flat", &[]),
+            node("MatMul", &["flat", "dense"], "logits", &[]),
+        ];
+        assert_eq!(chosen(after_pooling), "maps");
+        // As Swin ends: what was made with the channels last is turned before the pooling.
+        let before_pooling = vec![
+            node("Transpose", &["maps"], "turned", &[0, 2, 3, 1]),
+            node("LayerNormalization", &["turned", "scale"], "normalised", &[]),
+            node("Transpose", &["normalised"], "back", &[0, 3, 1, 2]),
+            node("GlobalAveragePool", &["back"], "pooled", &[]),
+            node("Flatten", &["pooled"], "flat", &[]),
+            node("MatMul", &["flat", "dense"], "logits", &[]),
+        ];
+        assert_eq!(chosen(before_pooling), "back");
+    }
 }
