@@ -67,7 +67,7 @@ impl Classifier {
     /// # Errors
     /// Returns [`ClassifierError`] when the graph cannot be run or is no classifier of pictures.
     pub fn new(model: &ModelProto, size: Option<ImageSize>) -> Result<Self, ClassifierError> {
-        let graph = Graph::new(model)?;
+        let mut graph = Graph::new(model)?;
         let [input] = graph.inputs() else {
             return Err(ClassifierError::Inputs { found: graph.inputs().len() });
         };
@@ -77,7 +77,10 @@ impl Classifier {
         let [_, 0 | 3, height, width] = shape[..] else {
             return Err(ClassifierError::Input { name: input.name.clone(), shape });
         };
+        let batch = input.shape[0];
         let input = input_size(height, width, size)?;
+        let sides = [3, input.height as usize, input.width as usize].map(Some);
+        graph.declare_input(image, [vec![batch], sides.to_vec()].concat());
         let shapes = observe(&graph, image, input)?;
         let output = *graph
             .outputs()

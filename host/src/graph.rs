@@ -13,6 +13,7 @@ mod batching;
 mod error;
 mod operator;
 mod operators;
+mod stand_in;
 mod tensors;
 
 use std::collections::{HashMap, HashSet};
@@ -175,6 +176,12 @@ impl Graph {
         self.device
     }
 
+    /// Declares the shape of an input that the file leaves open.
+    pub(crate) fn declare_input(&mut self, value: ValueId, shape: Vec<Option<usize>>) {
+        let inputs = self.inputs.iter_mut().filter(|input| input.value == value);
+        inputs.for_each(|input| input.shape.clone_from(&shape));
+    }
+
     /// Moves the weights to a device. Sizes and indices stay on the CPU.
     ///
     /// # Errors
@@ -253,6 +260,7 @@ impl Graph {
         let (needed, mut uses) = self.needed(&fed, wanted);
         let mut values: HashMap<ValueId, Tensor> =
             feeds.iter().map(|(id, tensor)| (*id, tensor.shallow_clone())).collect();
+        values.extend(stand_in::stand_ins(self, &needed, feeds));
         for index in needed {
             let node = &self.nodes[index];
             self.compute(index, &mut values)?;

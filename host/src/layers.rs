@@ -192,7 +192,8 @@ fn feature_maps(classifier: &Classifier, value: ValueId, node: &Node) -> Option<
     }
     let count = |side: i64| usize::try_from(side).ok();
     let grid = GridSize { height: count(height)?, width: count(width)? };
-    (grid.cells() > 1).then(|| FeatureMaps {
+    // One number a cell is no choice of channels; it is rather that the channels come last.
+    (grid.cells() > 1 && channels > 1).then(|| FeatureMaps {
         value,
         name: classifier.graph().name(value).to_owned(),
         channels: usize::try_from(channels).unwrap_or(0),
