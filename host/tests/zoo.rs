@@ -19,7 +19,7 @@ use lcam_host::layers::{self, FeatureMaps};
 use lcam_models::class::Labels;
 use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization, Variant};
 use lcam_models::onnx::{ModelProto, read_model, write_model};
-use lcam_models::preprocess::{Normalization, Preprocess};
+use lcam_models::preprocess::{ImageSize, Normalization, Preprocess};
 use tch::{Device, Kind, Tensor};
 
 /// Of the largest value: what another order of summation makes of 32-bit numbers in these networks, where
@@ -91,7 +91,10 @@ impl Case {
 
     /// Gives the differences from ONNX Runtime as fields of a table.
     fn check(&self) -> Result<String, String> {
-        let classifier = Classifier::new(&self.model, None).map_err(|error| error.to_string())?;
+        // Some leave their sides open.
+        let size = ImageSize { height: self.network.side, width: self.network.side };
+        let classifier =
+            Classifier::new(&self.model, Some(size)).map_err(|error| error.to_string())?;
         let chosen = layers::choose(&classifier);
         if self.network.refused {
             return refused(chosen);

@@ -121,7 +121,7 @@ def export(net: Net, network: nn.Module, path: Path) -> None:
         options = {"external_data": net.external, "optimize": net.fused, "verbose": False}
         torch.onnx.export(network, example, path, dynamo=True, dynamic_shapes=shapes, **options, **names)
     else:
-        axes = {"image": {0: "batch"}, "logits": {0: "batch"}} if net.dynamic else None
+        axes = {"image": {0: "batch", 2: "height", 3: "width"}, "logits": {0: "batch"}} if net.dynamic else None
         training = torch.onnx.TrainingMode.EVAL if net.fused else torch.onnx.TrainingMode.PRESERVE
         torch.onnx.export(network, example, path, dynamo=False, dynamic_axes=axes, training=training, **names)
         if net.external:

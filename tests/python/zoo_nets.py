@@ -27,7 +27,7 @@ class Net:
     last: str = "fc"
     activation: Callable[[torch.Tensor], torch.Tensor] | None = None
     side: int = 224
-    dynamic: bool = False  # an open batch size; otherwise 1
+    dynamic: bool = False  # an open batch size, by torchscript open sides, too; otherwise one picture
     external: bool = False  # weights in a file of their own
     fused: bool = True  # the exporter folds batch normalisation into convolutions
     subset: bool = False  # small enough for every test run
