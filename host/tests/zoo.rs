@@ -170,7 +170,8 @@ impl Case {
         };
         let explained = attach(&self.model, classifier, maps, &attention, metadata)
             .map_err(|error| error.to_string())?;
-        verify(&explained, classifier, maps, &attention).map_err(|error| error.to_string())?;
+        verify(&explained, &self.model, classifier, maps, &attention)
+            .map_err(|error| error.to_string())?;
         // Newer ones only gain nodes, which is tested on EfficientNet-Lite0.
         if self.network.opset >= 13 {
             return Ok(());

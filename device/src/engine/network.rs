@@ -12,7 +12,7 @@ use tract_core::internal::{
 use tract_core::ops::matmul::optimized::OptMatMul;
 use tract_linalg::multithread::Executor;
 
-use super::fold::{fold_weights, select_outputs};
+use super::fold::{fold_weights, name_constants, select_outputs};
 use super::guard::{self, GuardError};
 use super::limits::{LimitError, Limits};
 use super::translate::translate;
@@ -156,6 +156,7 @@ fn take_graph(
     model.metadata_props.clear();
     let mut shape = None;
     if let Some(graph) = &mut model.graph {
+        name_constants(graph);
         fold_weights(graph, limits)?;
         select_outputs(graph, outputs);
         graph.input.retain(|input| input.name() == IMAGE);
