@@ -1,7 +1,8 @@
 //! Runs damaged models and pictures through the program for as long as asked.
 //!
-//! `fuzz COUNT SEED [FILE...]` damages the tiny model (loaded and run), and each file: an .onnx file is
-//! read and checked, a picture is decoded. Case N of a seed is always the same. It ends with exit code 1 and
+//! `fuzz COUNT SEED [FILE...]` damages the tiny model (loaded and run), and each file: an .onnx file, in its bytes
+//! or its meaning, is read and checked, and one in [`ONE_IN`] loaded and run, too; a picture is decoded.
+//! Case N of a seed is always the same. It ends with exit code 1 and
 //! the case's seed if a panic escapes or a case takes longer than [`TIME_LIMIT`]. Run it under
 //! `ulimit -v` to bound its memory.
 
@@ -23,6 +24,9 @@ use lcam_device::tiny_model::tiny_model;
 use lcam_models::explained::ExplainedModel;
 use lcam_models::onnx::{decode_model, encode_model};
 use lcam_models::picture::decode_picture;
+
+/// How many cases of a model file are read and checked for each that is loaded and run, which takes a second.
+const ONE_IN: u32 = 500;
 
 /// The most that one case may take.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
@@ -65,30 +69,43 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Damages one of the files, or the tiny model in its bytes or its meaning.
+/// Damages the tiny model in a quarter of the cases, a model file in another and a picture in half of them;
+/// where there is none, the tiny model.
 fn run(case: u64, files: &[(&String, Vec<u8>)]) -> Result<String, String> {
     let mut rng = Rng::with_seed(case);
-    let source = rng.usize(..files.len() + 4);
-    let Some((path, bytes)) = files.get(source) else {
-        let model = tiny_model();
-        let damaged = if rng.u8(..3) == 0 {
-            mutate::bytes(&encode_model(&model), &mut rng)
-        } else {
-            encode_model(&mutate::model(&model, &mut rng))
-        };
-        return case::model(damaged).map(|outcome| format!("tiny model {outcome:?}"));
+    let (models, pictures): (Vec<_>, Vec<_>) =
+        files.iter().partition(|(path, _)| path.ends_with(".onnx"));
+    let kind = rng.u8(..4);
+    if kind == 1 && !models.is_empty() {
+        return model_file(&models[rng.usize(..models.len())].1, &mut rng);
+    }
+    if kind >= 2 && !pictures.is_empty() {
+        let damaged = mutate::bytes(&pictures[rng.usize(..pictures.len())].1, &mut rng);
+        let accepted = case::escaped(|| decode_picture(&damaged).is_ok())?;
+        return Ok(format!("picture {}", if accepted { "accepted" } else { "refused" }));
+    }
+    let model = tiny_model();
+    let damaged = if rng.u8(..3) == 0 {
+        mutate::bytes(&encode_model(&model), &mut rng)
+    } else {
+        encode_model(&mutate::model(&model, &mut rng))
     };
-    let damaged = mutate::bytes(bytes, &mut rng);
-    let is_model = path.ends_with(".onnx");
-    let is_accepted = case::escaped(|| {
-        if is_model {
-            decode_model(damaged).is_ok_and(|proto| ExplainedModel::new(proto).is_ok())
-        } else {
-            decode_picture(&damaged).is_ok()
-        }
+    case::model(damaged).map(|outcome| format!("tiny model {outcome:?}"))
+}
+
+fn model_file(bytes: &[u8], rng: &mut Rng) -> Result<String, String> {
+    let by_meaning = rng.bool();
+    let damaged = match decode_model(bytes.to_vec()) {
+        Ok(model) if by_meaning => encode_model(&mutate::model(&model, rng)),
+        _ => mutate::bytes(bytes, rng),
+    };
+    if rng.u32(..ONE_IN) == 0 {
+        return case::model(damaged).map(|outcome| format!("model file {outcome:?}"));
+    }
+    let accepted = case::escaped(|| {
+        decode_model(damaged).is_ok_and(|proto| ExplainedModel::new(proto).is_ok())
     })?;
-    let kind = if is_model { "model file" } else { "picture" };
-    Ok(format!("{kind} {}", if is_accepted { "accepted" } else { "refused" }))
+    Ok(format!("model file {}", if accepted { "accepted" } else { "refused" }))
 }
 
 /// Ends the process when one case takes too long. Gives where the current case is noted.
