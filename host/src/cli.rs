@@ -25,7 +25,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Shows a classifier's input, classes and feature maps, and which of these would be explained.
+    /// Shows a classifier's input, size and feature maps, and with photographs its normalisation.
     Inspect(inspect::Inspect),
     /// Trains the attention mechanism of a classifier and writes the explained model.
     Train(Box<train::Train>),
