@@ -100,20 +100,31 @@ fn verdict(choices: &[Choice], findings: &Findings) -> String {
     let twins = choices.iter().zip(&findings.fits);
     let twins = twins.filter(|(_, fit)| fit.same_as == Some(findings.best));
     let as_good: String = twins.map(|(twin, _)| format!(" (or {})", twin.flags())).collect();
-    let Some(next) = findings.next else {
-        return format!("* {best}{as_good} fits; all others are ruled out\n");
+    let next = findings.next.map(|place| choices[place]);
+    let ahead = match next {
+        Some(next) => {
+            let (next, lead) = (next.flags(), findings.lead);
+            format!("it is ahead of {next} by {lead:.1} times what chance moves")
+        }
+        None => "all others are far behind".to_owned(),
     };
-    let (next, lead) = (choices[next].flags(), findings.lead);
     if findings.is_clear() {
-        return format!(
-            "* {best}{as_good} fits: it is ahead of {next} by {lead:.1} times what chance moves\n"
-        );
+        return format!("* {best}{as_good} fits: {ahead}\n");
     }
-    let doubt = match findings.pictures {
-        0..FEWEST_PICTURES => format!("fewer than {FEWEST_PICTURES} photographs settle nothing"),
-        _ => "other photographs may turn it round".to_owned(),
+    let doubt = if findings.pictures < FEWEST_PICTURES {
+        format!("fewer than {FEWEST_PICTURES} photographs settle nothing")
+    } else if findings.knows_something() {
+        "other photographs may turn it round".to_owned()
+    } else {
+        "the answers hardly depend on the photograph".to_owned()
+    };
+    let weak = match findings.statistics_of {
+        Some(_) if next.is_some_and(|next| next.named == choices[findings.best].named) => {
+            "the statistics settle the scale; for the order of the planes the evidence is weak"
+        }
+        _ => "but the evidence is weak",
     };
     format!(
-        "* {best}{as_good} fits best, but the evidence is weak: it is ahead of {next} by {lead:.1} times what chance moves, and {doubt}; give --images more photographs in colour of what the network knows\n"
+        "* {best}{as_good} fits best, {weak}: {ahead}, and {doubt}; give --images more photographs in colour of what the network knows\n"
     )
 }
