@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::graph::supported_operators;
+use crate::graph::{Support, supported_operators};
 
 /// Turns image classifiers into explained models.
 #[derive(Debug, Parser)]
@@ -70,7 +70,13 @@ fn print(text: &str) -> std::io::Result<()> {
     }
 }
 
+/// Gives a Markdown table: host/OPERATORS.md is this.
 fn operators() -> String {
-    let line = |support: crate::graph::Support| format!("{:<24}{}\n", support.name, support.limits);
-    supported_operators().into_iter().map(line).collect()
+    let mut text = "| operator | limits |\n| --- | --- |\n".to_owned();
+    for Support { name, limits } in supported_operators() {
+        let limits = if limits.is_empty() { "-" } else { limits };
+        // Writing to a string cannot fail.
+        let _ = std::fmt::Write::write_fmt(&mut text, format_args!("| {name} | {limits} |\n"));
+    }
+    text
 }

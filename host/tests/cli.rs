@@ -53,7 +53,7 @@ fn refuses_what_is_unusable_in_one_line() {
     write("text.onnx", b"this is no model");
     write("labels.txt", b"one\ntwo\n");
     write("good.onnx", &whole);
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 15] = [
         (&["inspect", "missing.onnx"], "cannot read missing.onnx"),
         (&["inspect", "."], "directory"),
         (&["inspect", "truncated.onnx"], "truncated.onnx is not an ONNX model, or it is damaged"),
@@ -64,6 +64,24 @@ fn refuses_what_is_unusable_in_one_line() {
             "there is no tensor \"nope\"; candidates are",
         ),
         (&["inspect", "good.onnx", "--input-size", "96"], "leave out --input-size"),
+        (
+            &["evaluate", "good.onnx", "--images", "."],
+            "good.onnx: it is not an explained model (no `lcam.format`",
+        ),
+        (&["evaluate", "missing.onnx", "--images", "."], "cannot read missing.onnx"),
+        (
+            &["compose", "--objects", "none", "--backgrounds", ".", "--output", "o.onnx"],
+            "cannot read the folder none",
+        ),
+        (
+            &["compose", "--objects", ".", "--backgrounds", ".", "--output", "o.onnx"],
+            ". holds no picture",
+        ),
+        (
+            &["compose", "--objects", ".", "--backgrounds", ".", "--output", "x", "--split", "2"],
+            "the split 2 must be above 0 and at most 1",
+        ),
+        (&["inspect", "good.onnx", "--images", "none"], "cannot read the folder none"),
         (
             &["train", "good.onnx", "--images", "none", "--output", "o.onnx"],
             "cannot read the folder none",
@@ -90,4 +108,41 @@ fn refuses_what_is_unusable_in_one_line() {
         assert_eq!(message.trim_end().lines().count(), 1, "{arguments:?}: {message}");
         assert!(!folder.path().join("o.onnx").exists(), "{arguments:?} left a file");
     }
+}
+
+#[test]
+fn the_table_of_operators_is_what_the_program_says() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let output = lcam_host(&["operators"], folder.path());
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("OPERATORS.md");
+    let table = std::fs::read_to_string(path).expect("host/OPERATORS.md");
+    let table = table.split_once("\n\n").map_or("", |(_, table)| table);
+    let remedy = "run `(head -2 host/OPERATORS.md; lcam-host operators) > new`, and move it there";
+    assert_eq!(told.trim_end(), table.trim_end(), "{remedy}");
+}
+
+#[test]
+fn measures_an_explained_model_and_records_the_figures() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../models/efficientnet-lite0/efficientnet-lite0.onnx");
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/samples");
+    std::fs::copy(shipped, folder.path().join("model.onnx")).expect("the shipped model");
+    let samples = samples.to_str().expect("UTF-8");
+    let arguments = ["evaluate", "model.onnx", "--images", samples, "--limit", "2", "--record"];
+    let output = lcam_host(&[&arguments[..], &["--json", "all.json"]].concat(), folder.path());
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for expected in ["2 pictures;", "\nlcam ", "\ncam ", "\nrandom "] {
+        assert!(table.contains(expected), "{expected:?} is missing in\n{table}");
+    }
+    let json = std::fs::read_to_string(folder.path().join("all.json")).expect("all figures");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["outcomes"].as_array().map(Vec::len), Some(2));
+    let explained = ExplainedModel::read(&folder.path().join("model.onnx")).expect("still valid");
+    let scores = &explained.metadata().provenance.scores;
+    let drop = json["methods"][0]["average_drop"][0]["mean"].as_f64().expect("a mean");
+    assert!((scores["average-drop-100"] - drop).abs() <= 0.05, "{scores:?} is not {drop}");
+    assert!((scores["pictures"] - 2.0).abs() < 1e-9, "{scores:?}");
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use lcam_models::class::Labels;
-use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization};
+use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization, Variant};
 use lcam_models::onnx::{read_model, write_model};
 use lcam_models::preprocess::ImageSize;
 use sha2::{Digest, Sha256};
@@ -36,6 +36,9 @@ pub(super) struct Train {
     /// Where the explained model is written.
     #[arg(long)]
     output: PathBuf,
+    /// What the mask is applied to in training.
+    #[arg(long, value_enum, default_value = "fm")]
+    variant: VariantArgument,
     /// The names of the classes, one a line.
     #[arg(long)]
     labels: Option<PathBuf>,
@@ -84,6 +87,12 @@ pub(super) struct Train {
     /// Where to compute: auto, cpu or cuda:N.
     #[arg(long, default_value = "auto", value_parser = parse_device)]
     device: Device,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum VariantArgument {
+    /// The feature maps: L-CAM-Fm.
+    Fm,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -155,6 +164,9 @@ impl Train {
 
     fn settings(&self) -> anyhow::Result<Settings> {
         let mut settings = Settings::of(self.recipe);
+        settings.variant = match self.variant {
+            VariantArgument::Fm => Variant::Fm,
+        };
         settings.init = self.init.unwrap_or(settings.init);
         settings.loss = self.loss.unwrap_or(settings.loss);
         settings.optimizer = self.optimizer.unwrap_or(settings.optimizer);
