@@ -28,6 +28,23 @@ pub enum DatasetError {
         /// The folder.
         path: PathBuf,
     },
+    /// No picture could be decoded.
+    #[error("none of the {count} pictures can be read; the first: {first}")]
+    NothingReadable {
+        /// How many there are.
+        count: usize,
+        /// What is wrong with the first.
+        first: String,
+    },
+}
+
+impl DatasetError {
+    /// Reports that none of `count` pictures could be read, with what is wrong with the first.
+    #[must_use]
+    pub fn nothing_readable(count: usize, unreadable: &[PictureError]) -> Self {
+        let first = unreadable.first().map(ToString::to_string).unwrap_or_default();
+        Self::NothingReadable { count, first }
+    }
 }
 
 /// Lists the pictures in a folder and the folders below it, sorted by path. A single file is taken as it is.

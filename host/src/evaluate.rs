@@ -117,14 +117,6 @@ pub enum EvaluateError {
     /// The folder holds no pictures.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    /// No picture could be decoded.
-    #[error("none of the {count} pictures can be read; the first: {first}")]
-    NothingReadable {
-        /// How many there are.
-        count: usize,
-        /// What is wrong with the first.
-        first: String,
-    },
     /// No mask could be used.
     #[error("none of the {count} pictures has a usable mask; the first: {first}")]
     NoMasks {
@@ -195,13 +187,12 @@ pub fn evaluate(model: &Explained, options: &Options) -> Result<Evaluation, Eval
 
 /// Refuses an evaluation that says nothing.
 fn check(evaluation: &Evaluation, masks: bool, count: usize) -> Result<(), EvaluateError> {
-    let first = |problem: Option<String>| problem.unwrap_or_default();
     if evaluation.outcomes.is_empty() {
-        let first = first(evaluation.unreadable.first().map(ToString::to_string));
-        return Err(EvaluateError::NothingReadable { count, first });
+        return Err(DatasetError::nothing_readable(count, &evaluation.unreadable).into());
     }
     if masks && evaluation.unusable_masks.len() == evaluation.outcomes.len() {
-        let first = first(evaluation.unusable_masks.first().map(ToString::to_string));
+        let first = evaluation.unusable_masks.first();
+        let first = first.map(ToString::to_string).unwrap_or_default();
         return Err(EvaluateError::NoMasks { count, first });
     }
     Ok(())

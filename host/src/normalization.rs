@@ -105,14 +105,6 @@ pub enum FitError {
     /// The folder holds no pictures.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    /// No picture could be decoded.
-    #[error("none of the {count} pictures can be read; the first: {first}")]
-    NothingReadable {
-        /// How many there are.
-        count: usize,
-        /// What is wrong with the first.
-        first: String,
-    },
     /// The classifier failed.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -133,8 +125,7 @@ pub fn fit(
     paths.shuffle(&mut StdRng::seed_from_u64(0));
     let (views, unreadable) = read(&paths, classifier.input_size());
     if views.is_empty() {
-        let first = unreadable.first().map_or_else(String::new, ToString::to_string);
-        return Err(FitError::NothingReadable { count: paths.len(), first });
+        return Err(DatasetError::nothing_readable(paths.len(), &unreadable).into());
     }
     let mut fits: Vec<Fit> = (0..candidates.len())
         .map(|place| Fit { same_as: same_as(candidates, place), ..Fit::default() })

@@ -40,14 +40,6 @@ pub enum TrainError {
     /// The folder holds no pictures.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    /// No picture could be decoded.
-    #[error("none of the {count} pictures can be read; the first: {first}")]
-    NothingReadable {
-        /// How many there are.
-        count: usize,
-        /// What is wrong with the first.
-        first: String,
-    },
     /// The classifier failed.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -212,8 +204,7 @@ impl Trainer<'_> {
         })?;
         progress.finish_and_clear();
         let Some(first) = first.pop() else {
-            let first = unreadable.first().map(ToString::to_string).unwrap_or_default();
-            return Err(TrainError::NothingReadable { count: paths.len(), first });
+            return Err(DatasetError::nothing_readable(paths.len(), &unreadable).into());
         };
         Ok(Samples { paths: used, labels, unreadable, store, first })
     }
@@ -238,7 +229,10 @@ impl Trainer<'_> {
             let terms = self.step(attention, optimizer, (features, &labels), rate)?;
             sum.add(&terms, chosen.len());
             progress.inc(chosen.len() as u64);
-            progress.set_message(format!("loss {:.3}", sum.mean().loss));
+            let Metrics { loss, cross_entropy, area, variation, .. } = sum.mean();
+            progress.set_message(format!(
+                "loss {loss:.3} (cross-entropy {cross_entropy:.3}, area {area:.3}, variation {variation:.1})"
+            ));
             Ok(())
         };
         match &mut samples.store {
