@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use lcam_models::onnx::ModelProto;
-use lcam_models::preprocess::ImageSize;
+use lcam_models::onnx::{ModelProto, ValueInfoProto};
+use lcam_models::preprocess::{ImageSize, Preprocess};
 use tch::{Device, Kind, Tensor};
 
 use crate::graph::{Graph, GraphError, Node, RunError, ValueId};
@@ -52,6 +52,22 @@ pub enum ClassifierError {
         /// The size the model takes, if it is fixed.
         fixed: Option<ImageSize>,
     },
+    /// The input is too large.
+    #[error(
+        "the model takes pictures of {width}x{height}; at most {0}x{0} are supported",
+        Preprocess::MAX_SIDE
+    )]
+    TooLarge {
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
+    /// The answer to a blank picture is infinite or not a number.
+    #[error(
+        "the model's answer to a blank picture is not finite; its weights are damaged, so export it again"
+    )]
+    NotFinite,
     /// No output has one number a class.
     #[error("no output of the model has the shape [batch, classes]; the first has {shape:?}")]
     Output {
@@ -67,6 +83,7 @@ impl Classifier {
     /// # Errors
     /// Returns [`ClassifierError`] when the graph cannot be run or is no classifier of pictures.
     pub fn new(model: &ModelProto, size: Option<ImageSize>) -> Result<Self, ClassifierError> {
+        check_declared_size(model)?;
         let mut graph = Graph::new(model)?;
         let [input] = graph.inputs() else {
             return Err(ClassifierError::Inputs { found: graph.inputs().len() });
@@ -91,6 +108,10 @@ impl Classifier {
                 ClassifierError::Output { shape: first.cloned().unwrap_or_default() }
             })?;
         let (logits, dropped_softmax) = before_softmax(&graph, output);
+        let answer = tch::no_grad(|| graph.run(&[(image, &blank(&graph, input))], &[logits]))?;
+        if answer[0].isfinite().all().int64_value(&[]) == 0 {
+            return Err(ClassifierError::NotFinite);
+        }
         let classes = classes(&shapes, output).unwrap_or(0);
         Ok(Self { image, logits, classes, input, dropped_softmax, shapes, graph })
     }
@@ -169,6 +190,25 @@ fn input_size(
     }
 }
 
+/// Refuses an input that is too large before anything is computed for it.
+fn check_declared_size(model: &ModelProto) -> Result<(), ClassifierError> {
+    let inputs = model.graph.iter().flat_map(|graph| &graph.input);
+    for shape in inputs.filter_map(ValueInfoProto::tensor_shape) {
+        let &[_, _, Some(height), Some(width)] = &shape[..] else { continue };
+        let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
+        let (height, width) = (side(height), side(width));
+        if height.max(width) > Preprocess::MAX_SIDE {
+            return Err(ClassifierError::TooLarge { width, height });
+        }
+    }
+    Ok(())
+}
+
+fn blank(graph: &Graph, input: ImageSize) -> Tensor {
+    let shape = [1, 3, i64::from(input.height), i64::from(input.width)];
+    Tensor::zeros(shape, (Kind::Float, graph.device()))
+}
+
 /// Runs the graph on one blank picture and notes the shape of every tensor.
 fn observe(
     graph: &Graph,
@@ -176,10 +216,7 @@ fn observe(
     input: ImageSize,
 ) -> Result<HashMap<ValueId, Vec<i64>>, RunError> {
     let _no_gradients = tch::no_grad_guard();
-    let blank = Tensor::zeros(
-        [1, 3, i64::from(input.height), i64::from(input.width)],
-        (Kind::Float, graph.device()),
-    );
+    let blank = blank(graph, input);
     let all: Vec<ValueId> =
         graph.nodes().iter().flat_map(|node| &node.outputs).copied().chain([image]).collect();
     let values = graph.run(&[(image, &blank)], &all)?;

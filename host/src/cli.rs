@@ -5,6 +5,7 @@ mod device;
 mod evaluate;
 mod inspect;
 mod normalization;
+mod outputs;
 mod preprocess;
 mod train;
 

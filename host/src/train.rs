@@ -135,7 +135,11 @@ impl Trainer<'_> {
         if resume {
             done = run_folder.restore(&mut attention, &mut optimizer)?;
         }
-        let mut loss = f64::NAN;
+        if done > self.settings.epochs {
+            let path = run_folder.path().to_owned();
+            return Err(RunFolderError::TooFewEpochs { path, done }.into());
+        }
+        let mut loss = run_folder.last_loss().unwrap_or(f64::NAN);
         for epoch in done..self.settings.epochs {
             let metrics = self.epoch(epoch, &attention, &mut optimizer, &mut samples)?;
             loss = metrics.loss;

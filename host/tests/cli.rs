@@ -6,6 +6,9 @@ use std::process::{Command, Output};
 use image::{Rgb, RgbImage};
 use lcam_models::explained::ExplainedModel;
 use lcam_models::metadata::Variant;
+use lcam_models::onnx::{
+    ModelProto, ValueInfoProto, decode_model, encode_model, tensor_proto::DataType,
+};
 
 fn classifier() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/efficientnet-lite0-classifier.onnx")
@@ -41,6 +44,44 @@ fn trains_and_writes_an_explained_model() {
     assert!(folder.path().join("out.run/curves.svg").exists());
 }
 
+fn png() -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let picture = RgbImage::from_pixel(32, 32, Rgb([9, 90, 200]));
+    picture.write_to(&mut bytes, image::ImageFormat::Png).expect("a picture");
+    bytes.into_inner()
+}
+
+/// Declares an input of 100000 x 100000.
+fn wide(model: &[u8]) -> ModelProto {
+    let mut model = decode_model(model.to_vec()).expect("a model");
+    let graph = model.graph.as_mut().expect("a graph");
+    let name = graph.input[0].name().to_owned();
+    let shape = [1, 3, 100_000, 100_000];
+    graph.input[0] = ValueInfoProto::tensor(&name, DataType::Float, &shape);
+    model
+}
+
+#[test]
+fn takes_a_mean_and_a_deviation_for_each_plane() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("picture.png"), png()).expect("the folder is writable");
+    let model = classifier();
+    let model = model.to_str().expect("UTF-8");
+    let arguments = ["train", model, "--images", ".", "--output", "out.onnx", "--epochs", "1"];
+    let rule = ["--mean", "0.1,0.2,0.3", "--std", "0.5,1,2", "--device", "cpu"];
+    let output = lcam_host(&[&arguments[..], &rule].concat(), folder.path());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("names one class on all pictures"), "{told}");
+    let explained = ExplainedModel::read(&folder.path().join("out.onnx")).expect("a valid file");
+    let normalization = explained.metadata().preprocess.normalization;
+    assert_eq!((normalization.mean, normalization.std_dev), ([0.1, 0.2, 0.3], [0.5, 1.0, 2.0]));
+    let refused =
+        lcam_host(&[&arguments[..], &["--mean", "1,2", "--std", "1,1,1"]].concat(), folder.path());
+    let message = String::from_utf8_lossy(&refused.stderr);
+    assert!(message.contains("give three numbers"), "{message}");
+}
+
 #[test]
 fn refuses_what_is_unusable_in_one_line() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -53,9 +94,15 @@ fn refuses_what_is_unusable_in_one_line() {
     write("text.onnx", b"this is no model");
     write("labels.txt", b"one\ntwo\n");
     write("good.onnx", &whole);
-    let cases: [(&[&str], &str); 15] = [
+    write("picture.png", &png());
+    let mut lines = (0..1000).map(|class| format!("class {class}\n")).collect::<Vec<_>>();
+    lines[9] = "\n".to_owned();
+    write("gap.txt", lines.concat().as_bytes());
+    write("latin.txt", b"caf\xe9\n");
+    write("wide.onnx", &encode_model(&wide(&whole)));
+    let cases: [(&[&str], &str); 21] = [
         (&["inspect", "missing.onnx"], "cannot read missing.onnx"),
-        (&["inspect", "."], "directory"),
+        (&["inspect", "."], "it is not a file; give an .onnx file"),
         (&["inspect", "truncated.onnx"], "truncated.onnx is not an ONNX model, or it is damaged"),
         (&["inspect", "empty.onnx"], "it holds no graph"),
         (&["inspect", "text.onnx"], "text.onnx is not an ONNX model"),
@@ -64,6 +111,27 @@ fn refuses_what_is_unusable_in_one_line() {
             "there is no tensor \"nope\"; candidates are",
         ),
         (&["inspect", "good.onnx", "--input-size", "96"], "leave out --input-size"),
+        (
+            &["train", "good.onnx", "--images", ".", "--output", "good.onnx"],
+            "good.onnx exists and is no explained model; choose another --output",
+        ),
+        (
+            &["train", "good.onnx", "--images", ".", "--output", "o.onnx", "--labels", "gap.txt"],
+            "line 10 of gap.txt is empty",
+        ),
+        (
+            &["train", "good.onnx", "--images", ".", "--output", "o.onnx", "--labels", "latin.txt"],
+            "the labels latin.txt are not UTF-8",
+        ),
+        (
+            &["train", "good.onnx", "--images", ".", "--output", "o.onnx", "--resume"],
+            "o.run holds no training to resume",
+        ),
+        (
+            &["evaluate", "good.onnx", "--images", ".", "--json", "picture.png"],
+            "picture.png exists and is no JSON file",
+        ),
+        (&["inspect", "wide.onnx"], "takes pictures of 100000x100000; at most 4096x4096"),
         (
             &["evaluate", "good.onnx", "--images", "."],
             "good.onnx: it is not an explained model (no `lcam.format`",
@@ -75,7 +143,7 @@ fn refuses_what_is_unusable_in_one_line() {
         ),
         (
             &["compose", "--objects", ".", "--backgrounds", ".", "--output", "o.onnx"],
-            ". holds no picture",
+            "0 different objects can be used, but 2 are needed",
         ),
         (
             &["compose", "--objects", ".", "--backgrounds", ".", "--output", "x", "--split", "2"],

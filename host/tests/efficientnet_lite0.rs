@@ -108,13 +108,27 @@ fn learns_and_resumes_to_the_same_result() {
 #[test]
 fn refuses_to_overwrite_or_mix_trainings() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings::default();
-    RunFolder::open(folder.path(), &settings, false).unwrap();
-    let message = RunFolder::open(folder.path(), &settings, false).unwrap_err().to_string();
-    assert!(message.contains("--resume"), "{message}");
-    let other = Settings { seed: 2, ..settings };
-    let message = RunFolder::open(folder.path(), &other, true).unwrap_err().to_string();
-    assert!(message.contains("other settings"), "{message}");
+    let images = folder.path().join("images");
+    std::fs::create_dir(&images).unwrap();
+    pictures(&images, 3);
+    let run = folder.path().join("run");
+    let settings = Settings { epochs: 2, subject: "these".to_owned(), ..Settings::default() };
+    let open = |settings: &Settings, resume| RunFolder::open(&run, settings, resume);
+    let refusal = |settings: &Settings, resume| open(settings, resume).unwrap_err().to_string();
+    let message = refusal(&settings, true);
+    assert!(message.contains("holds no training to resume"), "{message}");
+    let first = train(&images, &run, &settings, false);
+    let message = refusal(&settings, false);
+    assert!(message.contains("give --resume"), "{message}");
+    let message = refusal(&Settings { seed: 2, ..settings.clone() }, true);
+    assert!(message.contains("seed is 1 there and 2 here"), "{message}");
+    let message = refusal(&Settings { subject: "those".to_owned(), ..settings.clone() }, true);
+    assert!(message.contains("subject is \"these\" there"), "{message}");
+    let again = train(&images, &run, &settings, true);
+    assert!((again.loss - first.loss).abs() < 1e-9, "a finished training has its last loss");
+    std::fs::write(folder.path().join("mine"), b"").unwrap();
+    let foreign = RunFolder::open(folder.path(), &settings, false).unwrap_err().to_string();
+    assert!(foreign.contains("already holds other files"), "{foreign}");
 }
 
 /// Checks an explained model by `onnx.checker` and runs it in ONNX Runtime; says how far its logits are from

@@ -1,7 +1,8 @@
 //! Files that appear whole or not at all.
 //!
 //! A file is written under a temporary name beside its destination, flushed to the disk, and renamed.
-//! A reader never sees half of it and a failed write leaves what was there before.
+//! A reader never sees half of it and a failed write leaves what was there before. A link to a file is followed;
+//! devices, pipes and folders are refused.
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
@@ -37,14 +38,14 @@ pub fn write(path: &Path, contents: &[u8]) -> Result<(), WriteError> {
 }
 
 fn replace(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    if path.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
-    }
+    let path = &destination(path)?;
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut file = tempfile::Builder::new().prefix(".lcam-").tempfile_in(folder)?;
+    let temporary = tempfile::Builder::new().prefix(".lcam-").tempfile_in(folder);
+    // Without the temporary file's name, which is none of the user's.
+    let mut file = temporary.map_err(|error| io::Error::from(error.kind()))?;
     let mut buffered = BufWriter::new(file.as_file_mut());
     fill(&mut buffered)?;
     buffered.flush()?;
@@ -53,6 +54,21 @@ fn replace(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> 
     make_readable(file.path())?;
     file.persist(path).map_err(|failure| failure.error)?;
     Ok(())
+}
+
+/// Follows a link to a file, and refuses what cannot be replaced by a file.
+fn destination(path: &Path) -> io::Result<PathBuf> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => fs::canonicalize(path),
+        Ok(found) if found.is_dir() => {
+            Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"))
+        }
+        Ok(_) => Err(io::Error::other("it is a device or a pipe")),
+        Err(_) if fs::symlink_metadata(path).is_ok() => {
+            Err(io::Error::other("it is a link to nothing"))
+        }
+        Err(_) => Ok(path.to_owned()),
+    }
 }
 
 /// Gives the file the permissions of an ordinary new file; temporary files start as private.
@@ -83,6 +99,22 @@ mod tests {
         assert!(failed.is_err());
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn follows_links_and_spares_devices() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, b"old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write(&link, b"new").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        let device = folder.path().join("device");
+        let _listening = std::os::unix::net::UnixListener::bind(&device).unwrap();
+        let error = write(&device, b"x").unwrap_err().to_string();
+        assert!(error.contains("it is a device or a pipe"), "{error}");
     }
 
     #[test]

@@ -121,6 +121,10 @@ pub fn write_model(path: &Path, model: &ModelProto) -> Result<(), WriteError> {
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>, ReadError> {
     let io = |problem| ReadError::Io { path: path.to_owned(), problem };
+    // Asked before it is opened: opening a pipe waits for somebody who writes.
+    if !std::fs::metadata(path).map_err(io)?.is_file() {
+        return Err(io(std::io::Error::other("it is not a file; give an .onnx file")));
+    }
     let mut file = File::open(path).map_err(io)?;
     let mut bytes = Vec::new();
     file.by_ref().take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;

@@ -70,11 +70,11 @@ pub fn read_cutout(path: &Path) -> Result<RgbaImage, PictureError> {
 
 fn read(path: &Path) -> Result<DynamicImage, PictureError> {
     let read = || {
-        let file = File::open(path)?;
-        if file.metadata()?.is_dir() {
-            return Err(PictureProblem::Io(io::Error::from(io::ErrorKind::IsADirectory)));
+        // Asked before it is opened: opening a pipe waits for somebody who writes.
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(PictureProblem::Io(io::Error::other("it is not a file; give a picture")));
         }
-        decode(BufReader::new(file))
+        decode(BufReader::new(File::open(path)?))
     };
     read().map_err(|problem| PictureError { path: path.to_owned(), problem })
 }
@@ -189,7 +189,7 @@ mod tests {
         let error = read_picture(Path::new("no/such.png")).unwrap_err().to_string();
         assert!(error.starts_with("cannot read no/such.png: "), "{error}");
         let error = read_picture(Path::new("src")).unwrap_err().to_string();
-        assert!(error.contains("directory"), "{error}");
+        assert!(error.contains("it is not a file"), "{error}");
     }
 
     /// CRC-32 of a PNG chunk (PNG specification, annex D).

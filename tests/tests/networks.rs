@@ -22,6 +22,10 @@ use tch::{Device, Tensor};
 /// Of the largest value: two libraries sum in their own order.
 const TOLERANCE: f64 = 1e-4;
 
+/// Networks that the device does not run yet, and what it says: ConvNeXt as the dynamo exporter writes it computes
+/// indices with `Range`.
+const REFUSED: [(&str, &str); 1] = [("convnext_tiny", "(Range): this operator is not supported")];
+
 /// Attaches random weights; `None` for a network without feature maps.
 fn explained(model: &ModelProto, quantization: Quantization) -> Option<ExplainedModel> {
     // Some leave their sides open.
@@ -84,7 +88,14 @@ fn networks_answer_on_the_device_as_on_the_host() {
         for quantization in [Quantization::None, Quantization::WeightsInt8] {
             let Some(explained) = explained(&model, quantization) else { continue };
             compared += 1;
-            if let Err(problem) = compare(explained) {
+            let refused = REFUSED.iter().find(|(name, _)| path.parent().unwrap().ends_with(name));
+            let result = compare(explained);
+            if let Some((_, reason)) = refused {
+                if !result.as_ref().is_err_and(|problem| problem.contains(reason)) {
+                    failures
+                        .push(format!("{} is not refused any more: {result:?}", path.display()));
+                }
+            } else if let Err(problem) = result {
                 failures.push(format!("{} ({quantization}): {problem}", path.display()));
             }
         }

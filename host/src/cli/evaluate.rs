@@ -12,6 +12,7 @@ use serde::Serialize;
 use tch::Device;
 
 use super::device::parse_device;
+use super::outputs;
 use crate::evaluate::{
     Evaluation, Explained, Interval, KEPT, MaskFolder, Method, Options, Outcome, Summary, evaluate,
     summarize,
@@ -66,6 +67,9 @@ struct Report<'a> {
 impl Evaluate {
     pub(super) fn run(self) -> anyhow::Result<String> {
         let context = || self.model.display().to_string();
+        if let Some(path) = &self.json {
+            outputs::check_json(path)?;
+        }
         let model = Explained::read(&self.model, self.device)?;
         let mut methods = self.methods.clone();
         let mut seen = Vec::new();
@@ -136,6 +140,11 @@ impl Evaluate {
     }
 }
 
+/// Rounds to one decimal, the same way wherever a figure is shown.
+fn rounded(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
 /// Lays the figures out for reading.
 fn table(evaluation: &Evaluation, summaries: &[Summary]) -> String {
     let mut text = format!(
@@ -152,7 +161,8 @@ fn table(evaluation: &Evaluation, summaries: &[Summary]) -> String {
     for summary in summaries {
         let _ = write!(text, "{:<12}", summary.method.to_string());
         for (drop, increase) in summary.average_drop.iter().zip(&summary.increase_in_confidence) {
-            let _ = write!(text, "{:>15}", format!("{:.1} / {:.1}", drop.mean, increase.mean));
+            let pair = format!("{:.1} / {:.1}", rounded(drop.mean), rounded(increase.mean));
+            let _ = write!(text, "{pair:>15}");
         }
         if let (Some(pointing), Some(energy)) = (&summary.pointing, &summary.energy) {
             let _ = write!(text, "{:>11.1}{:>10.1}", pointing.mean, energy.mean);

@@ -1,5 +1,7 @@
 //! How pictures become the network's input: the flags, and the normalisations that have names.
 
+use std::str::FromStr;
+
 use clap::{Args, ValueEnum};
 use lcam_models::preprocess::{Channels, ImageSize, Normalization, Preprocess};
 
@@ -10,11 +12,11 @@ pub(super) struct PreprocessArgs {
     #[arg(long = "preprocess", value_enum, default_value = "imagenet")]
     named: Named,
     /// Subtracted from pixels in 0..1, in the order of the planes: R,G,B.
-    #[arg(long, value_delimiter = ',', num_args = 3, requires = "std")]
-    mean: Option<Vec<f32>>,
+    #[arg(long, value_name = "R,G,B", requires = "std", allow_hyphen_values = true)]
+    mean: Option<Triple>,
     /// Divided by, likewise.
-    #[arg(long, value_delimiter = ',', num_args = 3, requires = "mean")]
-    std: Option<Vec<f32>>,
+    #[arg(long, value_name = "R,G,B", requires = "mean")]
+    std: Option<Triple>,
     /// The order of the planes.
     #[arg(long, value_enum, default_value = "rgb")]
     channels: Order,
@@ -24,6 +26,21 @@ pub(super) struct PreprocessArgs {
     /// The side of the square input in pixels, where the model leaves it open.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(super) input_size: Option<u32>,
+}
+
+/// One number a plane.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Triple([f32; 3]);
+
+impl FromStr for Triple {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let numbers: Result<Vec<f32>, _> =
+            text.split(',').map(|number| number.trim().parse()).collect();
+        let numbers = numbers.ok().and_then(|numbers| numbers.try_into().ok());
+        numbers.map(Self).ok_or("give three numbers, as in 0.485,0.456,0.406")
+    }
 }
 
 /// A normalisation that has a name.
@@ -53,9 +70,9 @@ pub(super) enum Order {
 impl PreprocessArgs {
     pub(super) fn rule(&self, input: ImageSize) -> anyhow::Result<Preprocess> {
         let mut normalization = self.named.normalization(self.channels);
-        if let (Some(mean), Some(std_dev)) = (&self.mean, &self.std) {
-            normalization.mean.copy_from_slice(mean);
-            normalization.std_dev.copy_from_slice(std_dev);
+        if let (Some(Triple(mean)), Some(Triple(std_dev))) = (self.mean, self.std) {
+            normalization.mean = mean;
+            normalization.std_dev = std_dev;
         }
         let mut preprocess = Preprocess::usual(input, normalization);
         preprocess.resize = self.resize.unwrap_or(preprocess.resize);

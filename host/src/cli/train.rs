@@ -9,16 +9,18 @@ use clap::{Args, ValueEnum};
 use lcam_models::class::Labels;
 use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization, Variant};
 use lcam_models::onnx::{read_model, write_model};
-use lcam_models::preprocess::ImageSize;
+use lcam_models::preprocess::{ImageSize, Preprocess};
 use sha2::{Digest, Sha256};
 use tch::Device;
 
 use super::device::parse_device;
+use super::outputs;
 use super::preprocess::PreprocessArgs;
+use crate::attention::Attention;
 use crate::classifier::Classifier;
 use crate::dataset::{list_pictures, spread};
 use crate::export::{agreement, attach, verify};
-use crate::layers;
+use crate::layers::{self, FeatureMaps};
 use crate::train::loss::LossMaps;
 use crate::train::optimizer::OptimizerKind;
 use crate::train::run_folder::RunFolder;
@@ -119,21 +121,11 @@ impl Train {
         .with_context(context)?;
         let preprocess = self.preprocess.rule(classifier.input_size())?;
         let labels = self.labels(classifier.classes())?;
-        let settings = self.settings()?;
-        let path = self.run_folder.clone().unwrap_or_else(|| self.output.with_extension("run"));
-        if self.output.is_dir() {
-            bail!("cannot write {}: it is a folder; give a file name", self.output.display());
-        }
-        classifier.to_device(self.device)?;
-        let mut folder = RunFolder::open(&path, &settings, self.resume)?;
-        let trainer = Trainer {
-            classifier: &classifier,
-            maps: &maps,
-            preprocess: &preprocess,
-            settings: &settings,
-        };
-        let trained = trainer.train(&self.images, &mut folder, self.resume)?;
-        let metadata = Metadata {
+        let pictures = list_pictures(&self.images)?;
+        outputs::check_model(&self.output)?;
+        let mut settings = self.settings()?;
+        settings.subject = self.subject(&maps, &preprocess, &pictures)?;
+        let mut metadata = Metadata {
             variant: settings.variant,
             quantization: match self.weights {
                 Weights::Float => Quantization::None,
@@ -143,13 +135,27 @@ impl Train {
             labels,
             // `attach` says where it put the attention mechanism.
             attention: AttentionLayout { layers: Vec::new(), bias: String::new() },
-            provenance: self.provenance(&settings, &trained)?,
+            provenance: Provenance::default(),
         };
+        // What cannot be exported is found out before hours of training.
+        let untrained = Attention::random(classifier.classes(), maps.channels, Device::Cpu);
+        attach(&model, &classifier, &maps, &untrained, metadata.clone()).with_context(context)?;
+        let path = self.run_folder.clone().unwrap_or_else(|| self.output.with_extension("run"));
+        classifier.to_device(self.device)?;
+        let mut folder = RunFolder::open(&path, &settings, self.resume)?;
+        let trainer = Trainer {
+            classifier: &classifier,
+            maps: &maps,
+            preprocess: &preprocess,
+            settings: &settings,
+        };
+        let trained = trainer.train(&self.images, &mut folder, self.resume)?;
+        metadata.provenance = self.provenance(&settings, &trained)?;
         let explained = attach(&model, &classifier, &maps, &trained.attention, metadata)?;
         verify(&explained, &model, &classifier, &maps, &trained.attention)?;
         let mut report = self.report(&path, &trained);
         if let Weights::Int8 = self.weights {
-            let pictures = spread(list_pictures(&self.images)?, Some(PICTURES_FOR_AGREEMENT));
+            let pictures = spread(pictures, Some(PICTURES_FOR_AGREEMENT));
             let agreement = agreement(&explained, &classifier, &pictures)?;
             let (percent, count) = (agreement.percent(), agreement.pictures);
             // Writing to a string cannot fail.
@@ -183,9 +189,16 @@ impl Train {
 
     fn labels(&self, classes: usize) -> anyhow::Result<Labels> {
         let Some(path) = &self.labels else { return Ok(Labels::numbered(classes)) };
-        let text = std::fs::read_to_string(path)
+        let bytes = std::fs::read(path)
             .with_context(|| format!("cannot read the labels {}", path.display()))?;
-        let labels = Labels::from_lines(&text);
+        let Ok(text) = String::from_utf8(bytes) else {
+            bail!("the labels {} are not UTF-8; save them as UTF-8 text", path.display());
+        };
+        let labels = Labels::from_lines(text.trim_start_matches('\u{feff}'));
+        if let Some(line) = labels.iter().position(str::is_empty) {
+            let (path, line) = (path.display(), line + 1);
+            bail!("line {line} of {path} is empty; give each class a name");
+        }
         if labels.len() != classes {
             let (path, found) = (path.display(), labels.len());
             bail!(
@@ -195,13 +208,26 @@ impl Train {
         Ok(labels)
     }
 
-    fn provenance(&self, settings: &Settings, trained: &Trained) -> anyhow::Result<Provenance> {
+    /// Digests what is trained on.
+    fn subject(
+        &self,
+        maps: &FeatureMaps,
+        preprocess: &Preprocess,
+        pictures: &[PathBuf],
+    ) -> anyhow::Result<String> {
+        let below = |path: &PathBuf| path.strip_prefix(&self.images).unwrap_or(path).to_owned();
+        let names: Vec<PathBuf> = pictures.iter().map(below).collect();
+        let text = format!("{} {} {preprocess:?} {names:?}", self.classifier_digest()?, maps.name);
+        Ok(hexadecimal(&Sha256::digest(text)))
+    }
+
+    fn classifier_digest(&self) -> anyhow::Result<String> {
         let bytes = std::fs::read(&self.model)
             .with_context(|| format!("cannot read {}", self.model.display()))?;
-        let digest = Sha256::digest(&bytes).iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
+        Ok(hexadecimal(&Sha256::digest(&bytes)))
+    }
+
+    fn provenance(&self, settings: &Settings, trained: &Trained) -> anyhow::Result<Provenance> {
         let mut training = BTreeMap::new();
         if let serde_json::Value::Object(fields) = serde_json::to_value(settings)? {
             let plain =
@@ -212,7 +238,7 @@ impl Train {
         Ok(Provenance {
             tool: concat!("lcam-host ", env!("CARGO_PKG_VERSION")).to_owned(),
             classifier: self.model.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            classifier_sha256: digest,
+            classifier_sha256: self.classifier_digest()?,
             training,
             scores: BTreeMap::new(),
         })
@@ -220,16 +246,31 @@ impl Train {
 
     fn report(&self, run_folder: &std::path::Path, trained: &Trained) -> String {
         let mut text = format!(
-            "{}: trained on {} pictures of {} classes, loss {:.4}; settings and curves in {}\n",
+            "{}: trained on {} pictures, classes named: {}, loss {:.4}; settings and curves in {}\n",
             self.output.display(),
             trained.pictures,
             trained.classes_seen,
             trained.loss,
             run_folder.display(),
         );
+        if trained.classes_seen < 2 {
+            let _ = writeln!(
+                text,
+                "the classifier names one class on all pictures, so its maps mean little; \
+                 `lcam-host inspect --images` tells whether the normalisation fits"
+            );
+        }
         for error in &trained.unreadable {
             let _ = writeln!(text, "left out: {error}");
         }
         text
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

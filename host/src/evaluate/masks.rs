@@ -23,6 +23,12 @@ pub enum MaskError {
     /// It cannot be read.
     #[error(transparent)]
     Unreadable(#[from] PictureError),
+    /// Nothing of an object is in what the network sees.
+    #[error("the mask {path} marks nothing that the network sees")]
+    Empty {
+        /// The mask.
+        path: PathBuf,
+    },
     /// It is not of its picture's size.
     #[error("the mask {path} has {}x{} pixels, but its picture has {}x{}", .found.width, .found.height, .expected.width, .expected.height)]
     Size {
@@ -57,6 +63,8 @@ impl MaskFolder {
         if found != expected {
             return Err(MaskError::Size { path, found, expected });
         }
-        Ok(preprocess.view(&mask).pixels().map(|pixel| pixel.0[0] >= INSIDE).collect())
+        let inside: Vec<bool> =
+            preprocess.view(&mask).pixels().map(|pixel| pixel.0[0] >= INSIDE).collect();
+        if inside.contains(&true) { Ok(inside) } else { Err(MaskError::Empty { path }) }
     }
 }

@@ -63,6 +63,26 @@ pub enum RunFolderError {
         /// The folder.
         path: PathBuf,
     },
+    /// There is no training to go on with.
+    #[error("{path} holds no training to resume; leave out --resume, or check --run-folder")]
+    NothingToResume {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder holds other things than a training.
+    #[error("{path} already holds other files; choose another --run-folder")]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// More epochs were trained than are asked for.
+    #[error("{path} holds a training of {done} epochs already; give --epochs {done} or more")]
+    TooFewEpochs {
+        /// The folder.
+        path: PathBuf,
+        /// The epochs that are done.
+        done: usize,
+    },
     /// A checkpoint is damaged.
     #[error("the checkpoint {path} cannot be used ({reason}); remove it to start again")]
     Checkpoint {
@@ -114,28 +134,61 @@ impl RunFolder {
     /// Returns [`RunFolderError`] when the folder cannot be written or holds another training.
     pub fn open(path: &Path, settings: &Settings, resume: bool) -> Result<Self, RunFolderError> {
         let io = |problem| RunFolderError::Io { path: path.to_owned(), problem };
-        fs::create_dir_all(path).map_err(io)?;
         let mut folder = Self { path: path.to_owned(), history: Vec::new() };
         let file = path.join("settings.json");
-        if file.exists() {
-            if !resume {
-                return Err(RunFolderError::Occupied { path: path.to_owned() });
+        match (folder.checkpoint().exists(), resume) {
+            (true, false) => return Err(RunFolderError::Occupied { path: path.to_owned() }),
+            (false, true) => return Err(RunFolderError::NothingToResume { path: path.to_owned() }),
+            (true, true) => {
+                let text = fs::read_to_string(&file).map_err(io)?;
+                folder.check_same(&text, settings)?;
+                folder.history = folder.read_history()?;
             }
-            let text = fs::read_to_string(&file).map_err(io)?;
-            let earlier: Settings = serde_json::from_str(&text).map_err(|error| {
-                RunFolderError::OtherSettings { path: path.to_owned(), what: error.to_string() }
-            })?;
-            let comparable =
-                Settings { epochs: settings.epochs, cache_mb: settings.cache_mb, ..earlier };
-            if comparable != *settings {
-                let what = format!("{comparable:?}");
-                return Err(RunFolderError::OtherSettings { path: path.to_owned(), what });
-            }
-            folder.history = folder.read_history()?;
+            // What a training left that failed before its first checkpoint is written over.
+            (false, false) => folder.check_own()?,
         }
+        fs::create_dir_all(path).map_err(io)?;
         let text = serde_json::to_string_pretty(settings).unwrap_or_default();
         atomic_file::write(&file, text.as_bytes())?;
         Ok(folder)
+    }
+
+    /// Refuses to go on with other settings; more epochs and another cache are allowed.
+    fn check_same(&self, text: &str, settings: &Settings) -> Result<(), RunFolderError> {
+        let other = |what| RunFolderError::OtherSettings { path: self.path.clone(), what };
+        let earlier: Settings = serde_json::from_str(text)
+            .map_err(|error| other(format!("its settings.json is damaged: {error}")))?;
+        let comparable =
+            Settings { epochs: settings.epochs, cache_mb: settings.cache_mb, ..earlier };
+        let (there, here) = (fields(&comparable), fields(settings));
+        let differ = here.iter().find(|(name, value)| there.get(*name) != Some(value));
+        differ.map_or(Ok(()), |(name, value)| {
+            let missing = serde_json::Value::Null;
+            let there = there.get(name).unwrap_or(&missing);
+            Err(other(format!("{name} is {there} there and {value} here")))
+        })
+    }
+
+    /// Refuses a folder that holds other things than a training.
+    fn check_own(&self) -> Result<(), RunFolderError> {
+        let own = ["settings.json", "metrics.csv", "curves.svg"];
+        let io = |problem| RunFolderError::Io { path: self.path.clone(), problem };
+        if !self.path.exists() {
+            return Ok(());
+        }
+        for entry in fs::read_dir(&self.path).map_err(io)? {
+            let name = entry.map_err(io)?.file_name();
+            if !own.iter().any(|own| name == *own) {
+                return Err(RunFolderError::Foreign { path: self.path.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the last epoch's loss, if there is one.
+    #[must_use]
+    pub fn last_loss(&self) -> Option<f64> {
+        self.history.last().map(|metrics| metrics.loss)
     }
 
     /// Gives the folder's path.
@@ -237,6 +290,14 @@ impl RunFolder {
             .deserialize()
             .map(|row| row.map_err(wrong))
             .collect()
+    }
+}
+
+/// Gives settings by name.
+fn fields(settings: &Settings) -> serde_json::Map<String, serde_json::Value> {
+    match serde_json::to_value(settings) {
+        Ok(serde_json::Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
     }
 }
 

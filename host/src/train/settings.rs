@@ -52,6 +52,10 @@ pub struct Settings {
     pub augment: bool,
     /// What all random choices depend on.
     pub seed: u64,
+    /// What is trained on: a digest of classifier, layer, preprocessing and the names of the pictures, so
+    /// that no training goes on with another's checkpoint.
+    #[serde(default)]
+    pub subject: String,
     /// How much memory the feature maps may take before they go to the disk; it changes no result.
     pub cache_mb: usize,
 }
@@ -74,6 +78,7 @@ impl Default for Settings {
             learning_rate_decay: 0.5,
             augment: false,
             seed: 1,
+            subject: String::new(),
             cache_mb: 1024,
         }
     }
