@@ -118,11 +118,10 @@ fn verdict(choices: &[Choice], findings: &Findings) -> String {
     } else {
         "the answers hardly depend on the photograph".to_owned()
     };
-    let weak = match findings.statistics_of {
-        Some(_) if next.is_some_and(|next| next.named == choices[findings.best].named) => {
-            "the statistics settle the scale; for the order of the planes the evidence is weak"
-        }
-        _ => "but the evidence is weak",
+    let weak = if findings.statistics_settle_the_scale() {
+        "the statistics settle the scale, but for the order of the planes the evidence is weak"
+    } else {
+        "but the evidence is weak"
     };
     format!(
         "* {best}{as_good} fits best, {weak}: {ahead}, and {doubt}; give --images more photographs in colour of what the network knows\n"
