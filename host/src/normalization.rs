@@ -97,7 +97,7 @@ impl Findings {
 
     /// Tells whether the stored statistics ruled scales out.
     #[must_use]
-    pub fn statistics_settle_the_scale(&self) -> bool {
+    pub fn statistics_rule_out(&self) -> bool {
         self.fits.iter().any(|fit| fit.statistics.is_some() && fit.answers.is_none())
     }
 

@@ -118,7 +118,8 @@ fn verdict(choices: &[Choice], findings: &Findings) -> String {
     } else {
         "the answers hardly depend on the photograph".to_owned()
     };
-    let weak = if findings.statistics_settle_the_scale() {
+    let one_scale = next.is_some_and(|next| next.named == choices[findings.best].named);
+    let weak = if findings.statistics_rule_out() && one_scale {
         "the statistics settle the scale, but for the order of the planes the evidence is weak"
     } else {
         "but the evidence is weak"
