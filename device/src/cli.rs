@@ -9,6 +9,7 @@ mod outputs;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use console::Console;
@@ -48,6 +49,36 @@ impl Running {
 
 /// What a command that was given something unusable ends with.
 const BAD_INPUT: u8 = 2;
+
+/// What clap calls it when not even a command is given; its help is of more use then than a line.
+const NO_COMMAND: ErrorKind = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+
+/// Runs the command that the program's arguments ask for. Wrong arguments are one line on standard error and
+/// exit code 2, too.
+#[must_use]
+pub fn run_arguments() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => run(cli),
+        Err(error) if error.use_stderr() && error.kind() != NO_COMMAND => {
+            let message = anyhow::anyhow!("{}; try --help", problem(&error));
+            console::report(&message);
+            ExitCode::from(BAD_INPUT)
+        }
+        // Help and version; a reader that has seen enough is no failure.
+        Err(error) => {
+            let _ = error.print();
+            u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+        }
+    }
+}
+
+/// Gives what is wrong with the arguments, without the hints below it, in one line.
+fn problem(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let problem = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = problem.split_whitespace().collect();
+    words.join(" ").trim_start_matches("error: ").to_owned()
+}
 
 /// Runs a command. A failure is one line on standard error and exit code 2.
 #[must_use]

@@ -2,9 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use lcam_device::cli::Cli;
-
 fn main() -> ExitCode {
-    lcam_device::cli::run(Cli::parse())
+    lcam_device::cli::run_arguments()
 }

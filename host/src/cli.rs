@@ -41,6 +41,35 @@ enum Command {
 /// What a command that was given something unusable ends with.
 const BAD_INPUT: u8 = 2;
 
+/// What clap calls it when not even a command is given; its help is of more use then than a line.
+const NO_COMMAND: clap::error::ErrorKind =
+    clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+
+/// Runs the command that the program's arguments ask for. Wrong arguments are one line on standard error and
+/// exit code 2, too.
+#[must_use]
+pub fn run_arguments() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => run(cli),
+        Err(error) if error.use_stderr() && error.kind() != NO_COMMAND => {
+            report(&anyhow::anyhow!("{}; try --help", problem(&error)))
+        }
+        // Help and version; a reader that has seen enough is no failure.
+        Err(error) => {
+            let _ = error.print();
+            u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+        }
+    }
+}
+
+/// Gives what is wrong with the arguments, without the hints below it, in one line.
+fn problem(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let problem = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = problem.split_whitespace().collect();
+    words.join(" ").trim_start_matches("error: ").to_owned()
+}
+
 /// Runs a command. A failure is one line on standard error and exit code 2.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
@@ -53,14 +82,16 @@ pub fn run(cli: Cli) -> ExitCode {
     };
     match result.and_then(|text| Ok(print(&text)?)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            #[expect(clippy::print_stderr, reason = "the one place that reports failures")]
-            {
-                eprintln!("lcam-host: {error:#}");
-            }
-            ExitCode::from(BAD_INPUT)
-        }
+        Err(error) => report(&error),
     }
+}
+
+fn report(error: &anyhow::Error) -> ExitCode {
+    #[expect(clippy::print_stderr, reason = "the one place that reports failures")]
+    {
+        eprintln!("lcam-host: {error:#}");
+    }
+    ExitCode::from(BAD_INPUT)
 }
 
 /// Writes to standard output; a reader that has seen enough is no failure.

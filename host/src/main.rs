@@ -2,9 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use lcam_host::cli::Cli;
-
 fn main() -> ExitCode {
-    lcam_host::cli::run(Cli::parse())
+    lcam_host::cli::run_arguments()
 }

@@ -100,9 +100,12 @@ fn refuses_what_is_unusable_in_one_line() {
     write("gap.txt", lines.concat().as_bytes());
     write("latin.txt", b"caf\xe9\n");
     write("wide.onnx", &encode_model(&wide(&whole)));
-    let cases: [(&[&str], &str); 21] = [
+    let cases: [(&[&str], &str); 24] = [
         (&["inspect", "missing.onnx"], "cannot read missing.onnx"),
         (&["inspect", "."], "it is not a file; give an .onnx file"),
+        (&["inspect"], "required arguments were not provided: <MODEL>; try --help"),
+        (&["inspect", "x", "--input-size", "0"], "invalid value '0' for '--input-size"),
+        (&["paint"], "unrecognized subcommand 'paint'"),
         (&["inspect", "truncated.onnx"], "truncated.onnx is not an ONNX model, or it is damaged"),
         (&["inspect", "empty.onnx"], "it holds no graph"),
         (&["inspect", "text.onnx"], "text.onnx is not an ONNX model"),
