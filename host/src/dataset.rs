@@ -151,6 +151,14 @@ mod tests {
     }
 
     #[test]
+    fn takes_pictures_evenly() {
+        let paths: Vec<PathBuf> = (0..10).map(|index| index.to_string().into()).collect();
+        let taken = |limit| spread(paths.clone(), limit).len();
+        assert_eq!((taken(Some(3)), taken(Some(64)), taken(None)), (3, 10, 10));
+        assert_eq!(spread(paths.clone(), Some(3))[2], paths[6]);
+    }
+
+    #[test]
     fn refuses_an_empty_folder() {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(list_pictures(folder.path()), Err(DatasetError::Empty { .. })));

@@ -23,7 +23,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
 use crate::classifier::Classifier;
-use crate::dataset::{DatasetError, for_each_batch, list_pictures};
+use crate::dataset::{DatasetError, for_each_batch, list_pictures, spread};
 use crate::graph::RunError;
 use crate::pictures::View;
 use answers::Answers;
@@ -131,7 +131,7 @@ pub fn fit(
     images: &Path,
     limit: usize,
 ) -> Result<Findings, FitError> {
-    let mut paths = evenly(list_pictures(images)?, limit);
+    let mut paths = spread(list_pictures(images)?, Some(limit));
     // So that every round sees all of the folder; always in the same way.
     paths.shuffle(&mut StdRng::seed_from_u64(0));
     let (views, unreadable) = read(&paths, classifier.input_size());
@@ -195,12 +195,6 @@ fn ask(
         open.retain(|_| each.next().is_some_and(|score| best.lead(score) < HOPELESS_LEAD));
     }
     Ok(())
-}
-
-/// Takes at most `limit` paths, evenly: folders are often sorted by class.
-fn evenly(paths: Vec<PathBuf>, limit: usize) -> Vec<PathBuf> {
-    let (count, kept) = (paths.len(), limit.min(paths.len()));
-    (0..kept).map(|index| paths[index * count / kept].clone()).collect()
 }
 
 /// Finds an earlier candidate that gives the same input to within [`SAME`].
@@ -300,13 +294,5 @@ mod tests {
         let candidates = [Normalization::UNIT, Normalization::TF, Normalization::SIGNED, bgr];
         let found: Vec<_> = (0..4).map(|place| same_as(&candidates, place)).collect();
         assert_eq!(found, [None, None, Some(1), None]);
-    }
-
-    #[test]
-    fn takes_pictures_evenly() {
-        let paths: Vec<PathBuf> = (0..10).map(|index| index.to_string().into()).collect();
-        let taken = |limit| evenly(paths.clone(), limit).len();
-        assert_eq!((taken(3), taken(10), taken(64)), (3, 10, 10));
-        assert_eq!(evenly(paths.clone(), 3)[2], paths[6]);
     }
 }

@@ -4,7 +4,7 @@
 #     models/efficientnet-lite0/make.sh [FOLDER]
 #
 # FOLDER (default target/efficientnet-lite0) keeps what is downloaded and made on the way, some 700 MB. Runs on
-# Debian and Ubuntu (apt-get download, dpkg-deb) after tests/run has made target/venv. About 15 minutes on two cores.
+# Debian and Ubuntu (apt-get download, dpkg-deb) after tests/run has made target/venv. About 5 minutes on two cores.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$(realpath -m "${1:-target/efficientnet-lite0}")

@@ -165,7 +165,8 @@ fn table(evaluation: &Evaluation, summaries: &[Summary]) -> String {
             let _ = write!(text, "{pair:>15}");
         }
         if let (Some(pointing), Some(energy)) = (&summary.pointing, &summary.energy) {
-            let _ = write!(text, "{:>11.1}{:>10.1}", pointing.mean, energy.mean);
+            let (pointing, energy) = (rounded(pointing.mean), rounded(energy.mean));
+            let _ = write!(text, "{pointing:>11.1}{energy:>10.1}");
         }
         text.push('\n');
     }
