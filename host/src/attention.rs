@@ -1,25 +1,53 @@
-//! The attention mechanism: one 1x1 convolution from feature maps to class maps.
+//! The attention mechanism: from feature maps to class maps.
 //!
-//! `c = W F + b` with `F` the `C x h x w` feature maps and one row of `W` a class. Source: Gkartzonika,
-//! Gkalelis, Mezaris, "Learning Visual Explanations for DCNN-Based Image Classifiers Using an Attention
-//! Mechanism".
+//! Of one layer, as in the paper (Gkartzonika, Gkalelis, Mezaris, "Learning Visual Explanations for DCNN-Based
+//! Image Classifiers Using an Attention Mechanism"), a 1x1 convolution: `c[r] = W[r] F + b[r]`, with `F` the
+//! `C x h x w` feature maps and one row of `W` a class. Of several layers, their sum at the finest grid:
+//!
+//! ```text
+//! c[r] = sum over layers l of upsample(W_l[r] A_l) + b[r],    A_l = F_l  or  ReLU(K_l F_l + k_l)
+//! ```
+//!
+//! A row commutes with the bilinear upsampling, so each layer is weighted at its own grid.
 
-use tch::{Device, Kind, TchError, Tensor};
+mod start;
 
-use crate::classifier::Classifier;
-use crate::graph::{RunError, ValueId};
-use crate::layers::FeatureMaps;
+use tch::{TchError, Tensor};
+
+use crate::graph::RunError;
+use crate::layers::Layers;
+use crate::random::generator;
+
+pub use start::{adapted_channels, classifier_rows, uniform};
 
 /// Weights and bias of the attention mechanism.
 #[derive(Debug)]
 pub struct Attention {
-    /// `[classes, channels]`.
-    pub weights: Tensor,
+    /// The layers, from the finest grid to the last stage's.
+    pub layers: Vec<Layer>,
     /// `[classes]`.
     pub bias: Tensor,
 }
 
-/// The class maps of a batch could not be computed.
+/// What is read off one layer's feature maps.
+#[derive(Debug)]
+pub struct Layer {
+    /// What comes before the rows; `None` where they weight the feature maps themselves.
+    pub adapter: Option<Adapter>,
+    /// `[classes, channels]`; channels of the adapter, where there is one.
+    pub rows: Tensor,
+}
+
+/// A 1x1 convolution and a ReLU, the same for all classes.
+#[derive(Debug)]
+pub struct Adapter {
+    /// `[channels out, channels in]`.
+    pub weights: Tensor,
+    /// `[channels out]`.
+    pub bias: Tensor,
+}
+
+/// The weights could not be read off a classifier.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttentionError {
@@ -31,107 +59,120 @@ pub enum AttentionError {
     Torch(#[from] TchError),
 }
 
-/// How many classes are differentiated at once; bounds memory.
-const CLASSES_AT_ONCE: i64 = 50;
-
 impl Attention {
-    /// Starts from small random weights, uniform within `1 / sqrt(channels)` as PyTorch's convolutions do.
-    /// Seed libtorch before.
+    /// Takes the rows `[classes, channels]` and the bias `[classes]` of a single layer.
     #[must_use]
-    pub fn random(classes: usize, channels: usize, device: Device) -> Self {
-        let (classes, channels) = (to_i64(classes), to_i64(channels));
-        #[expect(clippy::cast_precision_loss, reason = "channels are few")]
-        let bound = 1.0 / (channels as f64).sqrt();
-        let uniform = |shape: &[i64]| {
-            // On the CPU, so that a seed gives the same weights on every device.
-            (Tensor::rand(shape, (Kind::Float, Device::Cpu)) * (2.0 * bound) - bound)
-                .to_device(device)
-        };
-        Self { weights: uniform(&[classes, channels]), bias: uniform(&[classes]) }
+    pub fn single(rows: Tensor, bias: Tensor) -> Self {
+        Self { layers: vec![Layer { adapter: None, rows }], bias }
     }
 
-    /// Starts from the classifier itself: `W[r, c]` is the derivative of logit r by feature map c, summed
-    /// over space and averaged over `features`; the bias is 0.
-    ///
-    /// Where the head is global average pooling and one linear layer this is that layer's weights, and the
-    /// maps are those of CAM (Zhou et al. 2016). Elsewhere it is Grad-CAM's weighting, averaged.
-    ///
-    /// # Errors
-    /// Returns [`AttentionError`] when the classifier's head fails.
-    pub fn from_classifier(
-        classifier: &Classifier,
-        maps: &FeatureMaps,
-        features: &Tensor,
-    ) -> Result<Self, AttentionError> {
-        let classes = to_i64(classifier.classes());
-        let count = features.size()[0];
-        let mut sum =
-            Tensor::zeros([classes, to_i64(maps.channels)], (Kind::Float, features.device()));
-        for index in 0..count {
-            let single = features.narrow(0, index, 1);
-            let parts: Vec<Tensor> = (0..classes)
-                .step_by(usize::try_from(CLASSES_AT_ONCE).unwrap_or(1))
-                .map(|first| gradients(classifier, maps.value, &single, first))
-                .collect::<Result<_, _>>()?;
-            sum += Tensor::cat(&parts, 0);
+    /// Draws all weights as [`uniform`] does, on the CPU.
+    #[must_use]
+    pub fn random(classes: usize, layers: &Layers, seed: u64) -> Self {
+        let mut random = generator(seed, 0, 0);
+        let mut drawn = Vec::new();
+        for (maps, width) in layers.iter().zip(adapted_channels(layers)) {
+            let inputs = maps.channels;
+            let adapter = width.map(|outputs| Adapter {
+                weights: uniform(&[outputs, inputs], inputs, &mut random),
+                bias: uniform(&[outputs], inputs, &mut random),
+            });
+            let channels = width.unwrap_or(inputs);
+            drawn.push(Layer {
+                adapter,
+                rows: uniform(&[classes, channels], channels, &mut random),
+            });
         }
-        #[expect(clippy::cast_precision_loss, reason = "a handful of pictures")]
-        let weights = sum / count as f64;
-        let bias = Tensor::zeros([classes], (Kind::Float, weights.device()));
-        Ok(Self { weights, bias })
+        let bias = uniform(&[classes], layers.deepest.channels, &mut random);
+        Self { layers: drawn, bias }
     }
 
-    /// Computes the raw maps of `classes` `[K]` for each picture: `[B, K, h, w]` from features `[B, C, h, w]`.
+    /// Computes the raw maps of `classes` `[K]` for each picture, `[B, K, h, w]` at the finest grid, from the
+    /// feature maps `[B, C, h, w]` of each layer.
     ///
     /// # Errors
     /// Returns libtorch's error when shapes do not fit.
-    pub fn class_maps(&self, features: &Tensor, classes: &Tensor) -> Result<Tensor, TchError> {
-        let rows = self.weights.f_index_select(0, classes)?;
-        let bias = self.bias.f_index_select(0, classes)?;
-        let kernel = rows.f_unsqueeze(-1)?.f_unsqueeze(-1)?;
-        features.f_conv2d(&kernel, Some(&bias), [1, 1], [0, 0], [1, 1], 1)
+    pub fn class_maps(&self, features: &[Tensor], classes: &Tensor) -> Result<Tensor, TchError> {
+        let bias = self.bias.f_index_select(0, classes)?.f_reshape([1, -1, 1, 1])?;
+        self.sum(features, &bias, |layer, features| {
+            let rows = layer.rows.f_index_select(0, classes)?;
+            let kernel = rows.f_unsqueeze(-1)?.f_unsqueeze(-1)?;
+            features.f_conv2d(&kernel, None::<&Tensor>, [1, 1], [0, 0], [1, 1], 1)
+        })
     }
 
-    /// Computes for each picture the raw map of its own class: `[B, 1, h, w]` from features `[B, C, h, w]`
-    /// and classes `[B]`.
+    /// Computes for each picture the raw map of its own class, `[B, 1, h, w]` at the finest grid, from the
+    /// feature maps `[B, C, h, w]` of each layer and classes `[B]`.
     ///
     /// # Errors
     /// Returns libtorch's error when shapes do not fit.
-    pub fn own_maps(&self, features: &Tensor, classes: &Tensor) -> Result<Tensor, TchError> {
-        let rows = self.weights.f_index_select(0, classes)?.f_unsqueeze(1)?;
-        let bias = self.bias.f_index_select(0, classes)?.f_reshape([-1, 1, 1])?;
-        let [batch, channels, height, width] = sides(features);
-        let flat = features.f_reshape([batch, channels, height * width])?;
-        rows.f_matmul(&flat)?.f_add(&bias)?.f_reshape([batch, 1, height, width])
+    pub fn own_maps(&self, features: &[Tensor], classes: &Tensor) -> Result<Tensor, TchError> {
+        let bias = self.bias.f_index_select(0, classes)?.f_reshape([-1, 1, 1, 1])?;
+        self.sum(features, &bias, |layer, features| {
+            let [batch, channels, height, width] = sides(features);
+            let flat = features.f_reshape([batch, channels, height * width])?;
+            let rows = layer.rows.f_index_select(0, classes)?.f_unsqueeze(1)?;
+            rows.f_matmul(&flat)?.f_reshape([batch, 1, height, width])
+        })
     }
 
     /// Copies the weights without their history of gradients.
     #[must_use]
     pub fn detached(&self) -> Self {
-        Self { weights: self.weights.detach().copy(), bias: self.bias.detach().copy() }
+        let copy = |tensor: &Tensor| tensor.detach().copy();
+        let layer = |layer: &Layer| Layer {
+            adapter: layer.adapter.as_ref().map(|adapter| Adapter {
+                weights: copy(&adapter.weights),
+                bias: copy(&adapter.bias),
+            }),
+            rows: copy(&layer.rows),
+        };
+        Self { layers: self.layers.iter().map(layer).collect(), bias: copy(&self.bias) }
+    }
+
+    /// Adds up what `weigh` makes of each layer's adapted feature maps.
+    fn sum(
+        &self,
+        features: &[Tensor],
+        bias: &Tensor,
+        weigh: impl Fn(&Layer, &Tensor) -> Result<Tensor, TchError>,
+    ) -> Result<Tensor, TchError> {
+        let finest = features.iter().map(|maps| [sides(maps)[2], sides(maps)[3]]).max();
+        let mut total = bias.shallow_clone();
+        for (layer, features) in self.layers.iter().zip(features) {
+            let map = weigh(layer, &layer.adapt(features)?)?;
+            total = total.f_add(&upsample(&map, finest.unwrap_or_default())?)?;
+        }
+        Ok(total)
     }
 }
 
-/// Gives the derivatives of some classes' logits by the feature maps, summed over space: `[K, C]`.
-fn gradients(
-    classifier: &Classifier,
-    maps: ValueId,
-    features: &Tensor,
-    first: i64,
-) -> Result<Tensor, AttentionError> {
-    let count = CLASSES_AT_ONCE.min(to_i64(classifier.classes()) - first);
-    // One copy of the picture a class, so that one backward pass serves them all.
-    let copies = features.f_repeat([count, 1, 1, 1])?.detach().set_requires_grad(true);
-    let logits = classifier.graph().run(&[(maps, &copies)], &[classifier.logits()])?.remove(0);
-    let wanted = logits.f_narrow(1, first, count)?.f_diagonal(0, 0, 1)?.f_sum(Kind::Float)?;
-    let gradient = Tensor::f_run_backward(&[wanted], &[&copies], false, false)?.remove(0);
-    Ok(gradient.f_sum_dim_intlist([2i64, 3].as_slice(), false, Kind::Float)?)
+impl Layer {
+    /// Gives the feature maps `[B, C, h, w]` as the rows weight them.
+    ///
+    /// # Errors
+    /// Returns libtorch's error when shapes do not fit.
+    pub fn adapt(&self, features: &Tensor) -> Result<Tensor, TchError> {
+        let Some(Adapter { weights, bias }) = &self.adapter else {
+            return Ok(features.shallow_clone());
+        };
+        let kernel = weights.f_unsqueeze(-1)?.f_unsqueeze(-1)?;
+        features.f_conv2d(&kernel, Some(bias), [1, 1], [0, 0], [1, 1], 1)?.f_relu()
+    }
+}
+
+/// Upsamples maps `[B, K, h, w]` bilinearly with half-pixel centres, as
+/// [`lcam_models::map::ExplanationMap::upsample`] does.
+///
+/// # Errors
+/// Returns libtorch's error when there is no room.
+pub fn upsample(maps: &Tensor, size: [i64; 2]) -> Result<Tensor, TchError> {
+    if maps.size()[2..] == size {
+        return Ok(maps.shallow_clone());
+    }
+    maps.f_upsample_bilinear2d(size, false, None, None)
 }
 
 fn sides(features: &Tensor) -> [i64; 4] {
     <[i64; 4]>::try_from(features.size()).unwrap_or([0; 4])
-}
-
-fn to_i64(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

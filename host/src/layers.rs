@@ -3,7 +3,11 @@
 //! The method takes the feature maps of the last convolutional stage: the last activation before the final
 //! pooling. They are found by walking from the logits towards the picture.
 
+mod finer;
+
 use lcam_models::map::GridSize;
+
+pub use finer::finer;
 
 use crate::classifier::Classifier;
 use crate::graph::{Node, ValueId};
@@ -21,6 +25,40 @@ pub struct FeatureMaps {
     pub grid: GridSize,
     /// The operator that makes them.
     pub made_by: String,
+}
+
+/// The layers that are looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layers {
+    /// Feature maps of finer grids, from the finest on; none in the paper's method.
+    pub finer: Vec<FeatureMaps>,
+    /// The last stage's feature maps.
+    pub deepest: FeatureMaps,
+}
+
+impl Layers {
+    /// Takes one layer, as the paper does.
+    #[must_use]
+    pub fn single(deepest: FeatureMaps) -> Self {
+        Self { finer: Vec::new(), deepest }
+    }
+
+    /// Goes through the layers, the deepest last.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &FeatureMaps> {
+        self.finer.iter().chain([&self.deepest])
+    }
+
+    /// Gives the tensors of [`Layers::iter`].
+    #[must_use]
+    pub fn values(&self) -> Vec<ValueId> {
+        self.iter().map(|maps| maps.value).collect()
+    }
+
+    /// Gives the finest grid: that of the maps.
+    #[must_use]
+    pub fn grid(&self) -> GridSize {
+        self.finer.first().unwrap_or(&self.deepest).grid
+    }
 }
 
 /// A layer that cannot be looked at.

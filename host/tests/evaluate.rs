@@ -9,13 +9,18 @@ use std::path::Path;
 use std::process::Command;
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use lcam_host::attention::Attention;
+use lcam_host::attention::{Attention, classifier_rows};
 use lcam_host::evaluate::{
     EvaluateError, Explained, MaskFolder, Method, Options, evaluate, summarize,
 };
 use lcam_models::metadata::Quantization;
 use lcam_models::onnx::write_model;
 use tch::{Device, Kind, Tensor};
+
+/// Draws an attention mechanism of the paper's kind.
+fn random() -> Attention {
+    Attention::random(1000, &lite0::classifier().1, 3)
+}
 
 /// Writes pictures of 256 x 256, which are not resized on their way, and masks beside them.
 fn pictures(folder: &Path, count: u32) {
@@ -79,9 +84,7 @@ for path in sorted(glob.glob(sys.argv[2] + "/images/*.png")):
 fn agrees_with_an_independent_implementation() {
     let folder = tempfile::tempdir().unwrap();
     pictures(folder.path(), 5);
-    tch::manual_seed(4);
-    let explained =
-        lite0::explained(&Attention::random(1000, 1280, Device::Cpu), Quantization::None);
+    let explained = lite0::explained(&random(), Quantization::None);
     let path = folder.path().join("explained.onnx");
     write_model(&path, explained.proto()).unwrap();
     let python = Command::new("python")
@@ -117,10 +120,11 @@ fn agrees_with_an_independent_implementation() {
 fn an_untrained_warm_start_is_cam() {
     let folder = tempfile::tempdir().unwrap();
     pictures(folder.path(), 3);
-    let (classifier, maps) = lite0::classifier();
+    let (classifier, layers) = lite0::classifier();
     let features = Tensor::rand([1, 1280, 7, 7], (Kind::Float, Device::Cpu));
-    let attention = Attention::from_classifier(&classifier, &maps, &features).unwrap();
-    let explained = lite0::explained(&attention, Quantization::None);
+    let rows = classifier_rows(&classifier, &layers.deepest, &features).unwrap();
+    let bias = Tensor::zeros([1000], (Kind::Float, Device::Cpu));
+    let explained = lite0::explained(&Attention::single(rows, bias), Quantization::None);
     let model = Explained::new(explained, Device::Cpu).unwrap();
     let methods = [Method::Lcam, Method::Cam, Method::Random];
     let found = evaluate(&model, &options(folder.path(), &methods)).unwrap();
@@ -139,8 +143,7 @@ fn an_untrained_warm_start_is_cam() {
 fn reports_what_cannot_be_used() {
     let folder = tempfile::tempdir().unwrap();
     pictures(folder.path(), 2);
-    let explained =
-        lite0::explained(&Attention::random(1000, 1280, Device::Cpu), Quantization::None);
+    let explained = lite0::explained(&random(), Quantization::None);
     let model = Explained::new(explained, Device::Cpu).unwrap();
     std::fs::write(folder.path().join("images/broken.png"), b"no picture").unwrap();
     GrayImage::new(8, 8).save(folder.path().join("masks/1.png")).unwrap();

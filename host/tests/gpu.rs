@@ -12,13 +12,18 @@ use lcam_host::evaluate::{Explained, Method, Options, evaluate};
 use lcam_host::export::verify;
 use lcam_host::train::Trainer;
 use lcam_host::train::run_folder::RunFolder;
-use lcam_host::train::settings::Settings;
-use lcam_models::metadata::Quantization;
+use lcam_host::train::settings::{Recipe, Settings};
+use lcam_models::metadata::{Quantization, Variant};
 use lcam_models::preprocess::{Normalization, Preprocess};
 use tch::{Cuda, Device, Kind, Tensor};
 
 /// Convolutions on a GPU sum in another order, and by default in TF32: 10 bits of mantissa.
 const TOLERANCE: f64 = 2e-2;
+
+/// Draws an attention mechanism of the paper's kind.
+fn random() -> Attention {
+    Attention::random(1000, &lite0::classifier().1, 3)
+}
 
 fn cuda() -> Device {
     assert!(Cuda::is_available(), "there is no CUDA device, or libtorch was built without CUDA");
@@ -35,28 +40,28 @@ fn relative_difference(found: &Tensor, expected: &Tensor) -> f64 {
 }
 
 fn train(device: Device) -> Attention {
-    let (mut classifier, maps) = lite0::classifier();
+    let (mut classifier, layers) = lite0::classifier();
     classifier.to_device(device).unwrap();
     let preprocess = Preprocess::usual(classifier.input_size(), Normalization::TF);
-    let settings = Settings { epochs: 3, batch: 2, ..Settings::default() };
+    let settings = Settings { epochs: 3, batch: 2, ..Settings::of(Recipe::Default, Variant::Fm) };
     let folder = tempfile::tempdir().unwrap();
     let mut run = RunFolder::open(folder.path(), &settings, false).unwrap();
     let trainer = Trainer {
         classifier: &classifier,
-        maps: &maps,
+        layers: &layers,
         preprocess: &preprocess,
         settings: &settings,
     };
     let attention = trainer.train(&samples(), &mut run, false).unwrap().attention;
     let explained = lite0::explained(&attention, Quantization::None);
-    verify(&explained, &lite0::model(), &classifier, &maps, &attention).unwrap();
+    verify(&explained, &lite0::model(), &classifier, &layers, &attention).unwrap();
     attention
 }
 
 #[test]
 #[ignore = "needs a CUDA device: tests/gpu"]
 fn a_cuda_device_computes_the_same_logits_and_maps() {
-    let attention = Attention::random(1000, 1280, Device::Cpu);
+    let attention = random();
     let image = Tensor::randn([3, 3, 224, 224], (Kind::Float, Device::Cpu));
     for quantization in [Quantization::None, Quantization::WeightsInt8] {
         let run = |device: Device| {
@@ -74,7 +79,8 @@ fn a_cuda_device_computes_the_same_logits_and_maps() {
 #[test]
 #[ignore = "needs a CUDA device: tests/gpu"]
 fn a_cuda_device_trains_to_the_same_weights() {
-    let difference = relative_difference(&train(cuda()).weights, &train(Device::Cpu).weights);
+    let difference =
+        relative_difference(&train(cuda()).layers[0].rows, &train(Device::Cpu).layers[0].rows);
     assert!(difference < TOLERANCE, "{difference}");
 }
 

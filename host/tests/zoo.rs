@@ -15,12 +15,12 @@ use lcam_host::attention::Attention;
 use lcam_host::classifier::Classifier;
 use lcam_host::export::{attach, verify};
 use lcam_host::graph::Batching;
-use lcam_host::layers::{self, FeatureMaps};
+use lcam_host::layers::{self, FeatureMaps, Layers};
 use lcam_models::class::Labels;
 use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization, Variant};
 use lcam_models::onnx::{ModelProto, read_model, write_model};
 use lcam_models::preprocess::{ImageSize, Normalization, Preprocess};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 /// Of the largest value: what another order of summation makes of 32-bit numbers in these networks, where
 /// PyTorch and ONNX Runtime themselves differ by up to half as much.
@@ -158,8 +158,8 @@ impl Case {
 
     /// Writes an explained model, with random weights, whose logits are the classifier's to the bit.
     fn export(&self, classifier: &Classifier, maps: &FeatureMaps) -> Result<(), String> {
-        tch::manual_seed(7);
-        let attention = Attention::random(classifier.classes(), maps.channels, Device::Cpu);
+        let layers = Layers { finer: layers::finer(classifier, maps, 2), deepest: maps.clone() };
+        let attention = Attention::random(classifier.classes(), &layers, 3);
         let metadata = Metadata {
             variant: Variant::Fm,
             quantization: Quantization::None,
@@ -168,9 +168,9 @@ impl Case {
             attention: AttentionLayout { layers: Vec::new(), bias: String::new() },
             provenance: Provenance::default(),
         };
-        let explained = attach(&self.model, classifier, maps, &attention, metadata)
+        let explained = attach(&self.model, classifier, &layers, &attention, metadata)
             .map_err(|error| error.to_string())?;
-        verify(&explained, &self.model, classifier, maps, &attention)
+        verify(&explained, &self.model, classifier, &layers, &attention)
             .map_err(|error| error.to_string())?;
         // Newer ones only gain nodes, which is tested on EfficientNet-Lite0.
         if self.network.opset >= 13 {

@@ -9,14 +9,14 @@ use lcam_device::engine::Engine;
 use lcam_host::classifier::Classifier;
 use lcam_host::evaluate::Explained;
 use lcam_host::export::{attach, verify};
-use lcam_host::layers;
+use lcam_host::layers::{self, Layers};
 use lcam_host::train::Trainer;
 use lcam_host::train::run_folder::RunFolder;
-use lcam_host::train::settings::Settings;
+use lcam_host::train::settings::{Recipe, Settings};
 use lcam_models::class::Labels;
 use lcam_models::explained::{Attention, ExplainedModel};
 use lcam_models::map::GridSize;
-use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization};
+use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization, Variant};
 use lcam_models::onnx::{read_model, write_model};
 use lcam_models::preprocess::{ImageSize, Normalization, Preprocess};
 use lcam_tests::{SAMPLES, Sample, plain_classifier, samples, shipped_model};
@@ -101,13 +101,14 @@ fn the_shipped_model_is_small_and_says_where_it_comes_from() {
 fn train(folder: &Path, quantization: Quantization) -> std::path::PathBuf {
     let model = read_model(&plain_classifier()).unwrap();
     let classifier = Classifier::new(&model, None).unwrap();
-    let maps = layers::choose(&classifier).unwrap();
+    let deepest = layers::choose(&classifier).unwrap();
+    let layers = Layers { finer: layers::finer(&classifier, &deepest, 2), deepest };
     let preprocess = Preprocess::usual(classifier.input_size(), Normalization::TF);
-    let settings = Settings { epochs: 3, learning_rate: 1e-2, ..Settings::default() };
+    let settings = Settings { epochs: 2, ..Settings::of(Recipe::Default, Variant::Img) };
     let mut run = RunFolder::open(&folder.join("run"), &settings, false).unwrap();
     let trainer = Trainer {
         classifier: &classifier,
-        maps: &maps,
+        layers: &layers,
         preprocess: &preprocess,
         settings: &settings,
     };
@@ -120,8 +121,8 @@ fn train(folder: &Path, quantization: Quantization) -> std::path::PathBuf {
         attention: AttentionLayout { layers: Vec::new(), bias: String::new() },
         provenance: Provenance::default(),
     };
-    let explained = attach(&model, &classifier, &maps, &trained.attention, metadata).unwrap();
-    verify(&explained, &model, &classifier, &maps, &trained.attention).unwrap();
+    let explained = attach(&model, &classifier, &layers, &trained.attention, metadata).unwrap();
+    verify(&explained, &model, &classifier, &layers, &trained.attention).unwrap();
     let path = folder.join("explained.onnx");
     write_model(&path, explained.proto()).unwrap();
     path
@@ -145,7 +146,7 @@ fn what_was_just_trained_runs_on_the_device() {
 /// The named class's map from the graph is the one that is computed for any class, and others differ from it.
 fn explains_every_class(path: &Path, device: &mut Engine) {
     let attention: Attention = ExplainedModel::read(path).unwrap().into_parts().2;
-    assert_eq!(attention.grid(), GridSize { height: 7, width: 7 });
+    assert_eq!(attention.grid(), GridSize { height: 28, width: 28 });
     let answer = device.explain(&SAMPLES[0].read().unwrap()).unwrap();
     let own = device.class_map(&answer, answer.predicted()).unwrap();
     assert_eq!(&own, answer.explanation());

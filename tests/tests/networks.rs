@@ -10,7 +10,7 @@ use lcam_host::attention::Attention;
 use lcam_host::classifier::Classifier;
 use lcam_host::evaluate::Explained;
 use lcam_host::export::attach;
-use lcam_host::layers;
+use lcam_host::layers::{self, Layers};
 use lcam_models::class::Labels;
 use lcam_models::explained::ExplainedModel;
 use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization, Variant};
@@ -32,9 +32,9 @@ fn explained(model: &ModelProto, quantization: Quantization) -> Option<Explained
     let usual = ImageSize { width: 224, height: 224 };
     let classifier =
         Classifier::new(model, None).or_else(|_| Classifier::new(model, Some(usual))).unwrap();
-    let maps = layers::choose(&classifier).ok()?;
-    tch::manual_seed(11);
-    let attention = Attention::random(classifier.classes(), maps.channels, Device::Cpu);
+    let deepest = layers::choose(&classifier).ok()?;
+    let layers = Layers { finer: layers::finer(&classifier, &deepest, 2), deepest };
+    let attention = Attention::random(classifier.classes(), &layers, 3);
     let metadata = Metadata {
         variant: Variant::Fm,
         quantization,
@@ -43,7 +43,7 @@ fn explained(model: &ModelProto, quantization: Quantization) -> Option<Explained
         attention: AttentionLayout { layers: Vec::new(), bias: String::new() },
         provenance: Provenance::default(),
     };
-    Some(attach(model, &classifier, &maps, &attention, metadata).unwrap())
+    Some(attach(model, &classifier, &layers, &attention, metadata).unwrap())
 }
 
 fn difference(found: &[f32], expected: &Tensor) -> f64 {

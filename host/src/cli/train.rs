@@ -20,8 +20,9 @@ use crate::attention::Attention;
 use crate::classifier::Classifier;
 use crate::dataset::{list_pictures, spread};
 use crate::export::{agreement, attach, verify};
-use crate::layers::{self, FeatureMaps};
+use crate::layers::{self, LayerError, Layers};
 use crate::train::loss::LossMaps;
+use crate::train::mask::MaskKind;
 use crate::train::optimizer::OptimizerKind;
 use crate::train::run_folder::RunFolder;
 use crate::train::settings::{Init, Recipe, Settings};
@@ -39,7 +40,7 @@ pub(super) struct Train {
     #[arg(long)]
     output: PathBuf,
     /// What the mask is applied to in training.
-    #[arg(long, value_enum, default_value = "fm")]
+    #[arg(long, value_enum, default_value = "img")]
     variant: VariantArgument,
     /// The names of the classes, one a line.
     #[arg(long)]
@@ -47,6 +48,10 @@ pub(super) struct Train {
     /// The tensor to explain, in place of the last activation before the final pooling.
     #[arg(long)]
     layer: Option<String>,
+    /// How many layers the attention mechanism looks at: the one to explain and finer ones before it, as far as
+    /// the network has some. More than one with `--variant img` alone.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3))]
+    layers: Option<u8>,
     /// Where settings that are not given come from.
     #[arg(long, value_enum, default_value = "default")]
     recipe: Recipe,
@@ -56,6 +61,9 @@ pub(super) struct Train {
     /// Over which maps the area and variation of the masks run.
     #[arg(long, value_enum)]
     loss: Option<LossMaps>,
+    /// How raw maps become masks.
+    #[arg(long, value_enum)]
+    mask: Option<MaskKind>,
     /// Which rule updates the weights.
     #[arg(long, value_enum)]
     optimizer: Option<OptimizerKind>,
@@ -65,6 +73,9 @@ pub(super) struct Train {
     /// Pictures an update.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     batch: Option<u16>,
+    /// Pictures that go through the network at once in an update; fewer need less memory.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    micro_batch: Option<u16>,
     /// The first epoch's learning rate.
     #[arg(long)]
     lr: Option<f64>,
@@ -93,8 +104,10 @@ pub(super) struct Train {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum VariantArgument {
-    /// The feature maps: L-CAM-Fm.
+    /// The feature maps: L-CAM-Fm. The network runs once on each picture, so it is quick.
     Fm,
+    /// The picture: L-CAM-Img. The network runs in each update, so it takes longer and learns what counts.
+    Img,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -114,17 +127,13 @@ impl Train {
         let context = || self.model.display().to_string();
         let size = self.preprocess.input_size.map(|side| ImageSize { width: side, height: side });
         let mut classifier = Classifier::new(&model, size).with_context(context)?;
-        let maps = match &self.layer {
-            Some(name) => layers::named(&classifier, name),
-            None => layers::choose(&classifier),
-        }
-        .with_context(context)?;
+        let mut settings = self.settings()?;
+        let layers = self.layers(&classifier, settings.layers).with_context(context)?;
         let preprocess = self.preprocess.rule(classifier.input_size())?;
         let labels = self.labels(classifier.classes())?;
         let pictures = list_pictures(&self.images)?;
         outputs::check_model(&self.output)?;
-        let mut settings = self.settings()?;
-        settings.subject = self.subject(&maps, &preprocess, &pictures)?;
+        settings.subject = self.subject(&layers, &preprocess, &pictures)?;
         let mut metadata = Metadata {
             variant: settings.variant,
             quantization: match self.weights {
@@ -138,21 +147,21 @@ impl Train {
             provenance: Provenance::default(),
         };
         // What cannot be exported is found out before hours of training.
-        let untrained = Attention::random(classifier.classes(), maps.channels, Device::Cpu);
-        attach(&model, &classifier, &maps, &untrained, metadata.clone()).with_context(context)?;
+        let untrained = Attention::random(classifier.classes(), &layers, 0);
+        attach(&model, &classifier, &layers, &untrained, metadata.clone()).with_context(context)?;
         let path = self.run_folder.clone().unwrap_or_else(|| self.output.with_extension("run"));
         classifier.to_device(self.device)?;
         let mut folder = RunFolder::open(&path, &settings, self.resume)?;
         let trainer = Trainer {
             classifier: &classifier,
-            maps: &maps,
+            layers: &layers,
             preprocess: &preprocess,
             settings: &settings,
         };
         let trained = trainer.train(&self.images, &mut folder, self.resume)?;
         metadata.provenance = self.provenance(&settings, &trained)?;
-        let explained = attach(&model, &classifier, &maps, &trained.attention, metadata)?;
-        verify(&explained, &model, &classifier, &maps, &trained.attention)?;
+        let explained = attach(&model, &classifier, &layers, &trained.attention, metadata)?;
+        verify(&explained, &model, &classifier, &layers, &trained.attention)?;
         let mut report = self.report(&path, &trained);
         if let Weights::Int8 = self.weights {
             let pictures = spread(pictures, Some(PICTURES_FOR_AGREEMENT));
@@ -169,22 +178,36 @@ impl Train {
     }
 
     fn settings(&self) -> anyhow::Result<Settings> {
-        let mut settings = Settings::of(self.recipe);
-        settings.variant = match self.variant {
-            VariantArgument::Fm => Variant::Fm,
-        };
+        let mut settings = Settings::of(self.recipe, self.variant.into());
+        settings.layers = self.layers.map_or(settings.layers, usize::from);
         settings.init = self.init.unwrap_or(settings.init);
+        settings.mask = self.mask.unwrap_or(settings.mask);
         settings.loss = self.loss.unwrap_or(settings.loss);
         settings.optimizer = self.optimizer.unwrap_or(settings.optimizer);
         settings.epochs = self.epochs.map_or(settings.epochs, usize::from);
         settings.batch = self.batch.map_or(settings.batch, usize::from);
+        settings.micro_batch = self.micro_batch.map_or(settings.micro_batch, usize::from);
         settings.learning_rate = self.lr.unwrap_or(settings.learning_rate);
         settings.seed = self.seed.unwrap_or(settings.seed);
         settings.cache_mb = self.cache_mb.unwrap_or(settings.cache_mb);
         if !(settings.learning_rate > 0.0 && settings.learning_rate.is_finite()) {
             bail!("the learning rate {} must be above 0", settings.learning_rate);
         }
+        if settings.variant == Variant::Fm && settings.layers > 1 {
+            bail!(
+                "--variant fm masks the feature maps of one layer; leave out --layers, or give --variant img"
+            );
+        }
         Ok(settings)
+    }
+
+    /// Finds the layers to look at: at most `count`.
+    fn layers(&self, classifier: &Classifier, count: usize) -> Result<Layers, LayerError> {
+        let deepest = match &self.layer {
+            Some(name) => layers::named(classifier, name),
+            None => layers::choose(classifier),
+        }?;
+        Ok(Layers { finer: layers::finer(classifier, &deepest, count - 1), deepest })
     }
 
     fn labels(&self, classes: usize) -> anyhow::Result<Labels> {
@@ -211,13 +234,14 @@ impl Train {
     /// Digests what is trained on.
     fn subject(
         &self,
-        maps: &FeatureMaps,
+        layers: &Layers,
         preprocess: &Preprocess,
         pictures: &[PathBuf],
     ) -> anyhow::Result<String> {
         let below = |path: &PathBuf| path.strip_prefix(&self.images).unwrap_or(path).to_owned();
         let names: Vec<PathBuf> = pictures.iter().map(below).collect();
-        let text = format!("{} {} {preprocess:?} {names:?}", self.classifier_digest()?, maps.name);
+        let layers: Vec<&str> = layers.iter().map(|maps| maps.name.as_str()).collect();
+        let text = format!("{} {layers:?} {preprocess:?} {names:?}", self.classifier_digest()?);
         Ok(hexadecimal(&Sha256::digest(text)))
     }
 
@@ -264,6 +288,15 @@ impl Train {
             let _ = writeln!(text, "left out: {error}");
         }
         text
+    }
+}
+
+impl From<VariantArgument> for Variant {
+    fn from(argument: VariantArgument) -> Self {
+        match argument {
+            VariantArgument::Fm => Self::Fm,
+            VariantArgument::Img => Self::Img,
+        }
     }
 }
 

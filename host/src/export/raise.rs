@@ -14,7 +14,8 @@
 
 use lcam_models::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
-use super::{ExportError, int};
+use super::ExportError;
+use super::attention::int;
 use crate::graph::OPSETS;
 
 /// The oldest operator set of an explained model.
@@ -97,7 +98,7 @@ mod tests {
     use lcam_models::onnx::{OperatorSetIdProto, ValueInfoProto};
     use tch::{Kind, Tensor};
 
-    use super::super::node;
+    use super::super::attention::node;
     use super::*;
     use crate::graph::Graph;
 

@@ -10,7 +10,7 @@ use super::{ExportError, weights};
 use crate::attention::Attention;
 use crate::classifier::Classifier;
 use crate::graph::Graph;
-use crate::layers::FeatureMaps;
+use crate::layers::Layers;
 
 /// The largest difference of the maps, relative to the largest value; the sums run in another order.
 const MAP_TOLERANCE: f64 = 1e-4;
@@ -29,15 +29,15 @@ pub fn verify(
     explained: &ExplainedModel,
     model: &ModelProto,
     classifier: &Classifier,
-    maps: &FeatureMaps,
+    layers: &Layers,
     attention: &Attention,
 ) -> Result<(), ExportError> {
     let _no_gradients = tch::no_grad_guard();
     let device = classifier.graph().device();
     let picture = noise(classifier, device);
-    let [logits, explanation, features] = run_file(explained, &picture)?;
+    let Outputs { logits, explanation, adapters } = run_file(explained, &picture)?;
     let int8 = explained.metadata().quantization == Quantization::WeightsInt8;
-    let wanted = [classifier.logits(), maps.value];
+    let wanted = [vec![classifier.logits()], layers.values()].concat();
     let expected = if int8 {
         rounded(model, classifier)?.run(&[(classifier.image(), &picture)], &wanted)?
     } else {
@@ -49,28 +49,35 @@ pub fn verify(
     }
     let class = logits.f_argmax(1, false)?;
     let map = if int8 {
-        rounded_rows(attention)?.own_maps(&expected[1], &class)?
+        rounded_rows(attention)?.own_maps(&expected[1..], &class)?
     } else {
-        attention.own_maps(&expected[1], &class)?
+        attention.own_maps(&expected[1..], &class)?
     };
     check_map("map", &explanation, &map)?;
-    check_map("maps of other classes", &explanation, &device_map(explained, &features, &class)?)
+    check_map("maps of other classes", &explanation, &device_map(explained, &adapters, &class)?)
 }
 
-/// Reads the file's bytes back and runs them: logits, explanation, adapted feature maps.
-fn run_file(explained: &ExplainedModel, picture: &Tensor) -> Result<[Tensor; 3], ExportError> {
+/// What a file answers.
+struct Outputs {
+    logits: Tensor,
+    explanation: Tensor,
+    /// The adapted feature maps of each layer.
+    adapters: Vec<Tensor>,
+}
+
+/// Reads the file's bytes back and runs them.
+fn run_file(explained: &ExplainedModel, picture: &Tensor) -> Result<Outputs, ExportError> {
     let again = decode_model(encode_model(explained.proto())).map_err(ExportError::Unreadable)?;
     let mut graph = Graph::new(&again)?;
     graph.to_device(picture.device())?;
-    let adapter = explained.attention().adapters().next().unwrap_or_default();
     let value = |name: &str| {
         graph.value(name).ok_or_else(|| ExportError::Unreadable(format!("{name} is missing")))
     };
-    let wanted = [value(LOGITS)?, value(EXPLANATION)?, value(adapter)?];
-    let mut found = graph.run(&[(value(IMAGE)?, picture)], &wanted)?;
-    let adapter = found.remove(2);
-    let explanation = found.remove(1);
-    Ok([found.remove(0), explanation, adapter])
+    let names = [LOGITS, EXPLANATION].into_iter().chain(explained.attention().adapters());
+    let wanted = names.map(value).collect::<Result<Vec<_>, _>>()?;
+    let mut adapters = graph.run(&[(value(IMAGE)?, picture)], &wanted)?;
+    let explanation = adapters.remove(1);
+    Ok(Outputs { logits: adapters.remove(0), explanation, adapters })
 }
 
 /// Gives the classifier with its weights rounded as in the file. Its tensors have the numbers of the original.
@@ -85,27 +92,32 @@ fn rounded(model: &ModelProto, classifier: &Classifier) -> Result<Graph, ExportE
 }
 
 fn rounded_rows(attention: &Attention) -> Result<Attention, ExportError> {
-    let (classes, channels) = attention.weights.size2()?;
-    let side = |side: i64| usize::try_from(side).unwrap_or(0);
-    let values = super::values(&attention.weights)?;
-    let rows =
-        weights::round(&values, side(classes), side(channels)).ok_or(ExportError::NotFinite)?;
-    let weights = Tensor::from_slice(&rows.widened(side(channels)))
-        .f_reshape([classes, channels])?
-        .f_to_device(attention.weights.device())?;
-    Ok(Attention { weights, bias: attention.bias.shallow_clone() })
+    let mut rounded = attention.detached();
+    for layer in &mut rounded.layers {
+        let (classes, channels) = layer.rows.size2()?;
+        let side = |side: i64| usize::try_from(side).unwrap_or(0);
+        let values = super::values(&layer.rows)?;
+        let rows =
+            weights::round(&values, side(classes), side(channels)).ok_or(ExportError::NotFinite)?;
+        layer.rows = Tensor::from_slice(&rows.widened(side(channels)))
+            .f_reshape([classes, channels])?
+            .f_to_device(layer.rows.device())?;
+    }
+    Ok(rounded)
 }
 
 /// Computes the map of a class as a device does for classes that were not named.
 fn device_map(
     explained: &ExplainedModel,
-    features: &Tensor,
+    adapters: &[Tensor],
     class: &Tensor,
 ) -> Result<Tensor, ExportError> {
     let class = ClassIndex(usize::try_from(class.int64_value(&[0])).unwrap_or(0));
+    let adapters = adapters.iter().map(super::values).collect::<Result<Vec<_>, _>>()?;
+    let adapters: Vec<&[f32]> = adapters.iter().map(Vec::as_slice).collect();
     let map = explained
         .attention()
-        .class_map(class, &[&super::values(features)?])
+        .class_map(class, &adapters)
         .map_err(|problem| ExportError::Unreadable(problem.to_string()))?;
     Ok(Tensor::from_slice(map.values()))
 }

@@ -28,12 +28,15 @@ pub struct LossWeights {
     pub area: f64,
     /// Total variation of the masks.
     pub variation: f64,
+    /// What the network still sees of the class where the masks are low.
+    #[serde(default)]
+    pub destruction: f64,
 }
 
 impl Default for LossWeights {
     /// The paper's.
     fn default() -> Self {
-        Self { cross_entropy: 1.5, area: 2.0, variation: 0.01 }
+        Self { cross_entropy: 1.5, area: 2.0, variation: 0.01, destruction: 0.0 }
     }
 }
 
@@ -46,6 +49,8 @@ pub struct LossTerms {
     pub area: Tensor,
     /// Total variation of the masks.
     pub variation: Tensor,
+    /// What the network still sees of the class where the masks are low; `None` where nobody asked it.
+    pub destruction: Option<Tensor>,
 }
 
 impl LossTerms {
@@ -57,7 +62,22 @@ impl LossTerms {
     pub fn new(logits: &Tensor, labels: &Tensor, masks: &Tensor) -> Result<Self, TchError> {
         let cross_entropy =
             logits.f_cross_entropy_loss::<Tensor>(labels, None, tch::Reduction::Mean, -100, 0.0)?;
-        Ok(Self { cross_entropy, area: area(masks)?, variation: variation(masks)? })
+        let (area, variation) = (area(masks)?, variation(masks)?);
+        Ok(Self { cross_entropy, area, variation, destruction: None })
+    }
+
+    /// Adds the mean of `-log(1 - p)`, with `p` the probability of the label in `rest` `[B, R]`, the logits of
+    /// the picture without what the mask keeps (the deletion game of Fong and Vedaldi 2017).
+    ///
+    /// # Errors
+    /// Returns libtorch's error when shapes do not fit.
+    pub fn with_destruction(mut self, rest: &Tensor, labels: &Tensor) -> Result<Self, TchError> {
+        /// Keeps the logarithm finite.
+        const LEAST: f64 = 1e-4;
+        let own = rest.f_softmax(1, Kind::Float)?.f_gather(1, &labels.f_unsqueeze(1)?, false)?;
+        let gone = own.f_neg()?.f_add_scalar(1.0)?.f_clamp_min(LEAST)?;
+        self.destruction = Some(gone.f_log()?.f_neg()?.f_mean(Kind::Float)?);
+        Ok(self)
     }
 
     /// Sums the weighted terms.
@@ -66,9 +86,13 @@ impl LossTerms {
     /// Returns libtorch's error.
     pub fn total(&self, weights: LossWeights) -> Result<Tensor, TchError> {
         let scale = |term: &Tensor, weight| term.f_mul_scalar(weight);
-        scale(&self.cross_entropy, weights.cross_entropy)?
+        let total = scale(&self.cross_entropy, weights.cross_entropy)?
             .f_add(&scale(&self.area, weights.area)?)?
-            .f_add(&scale(&self.variation, weights.variation)?)
+            .f_add(&scale(&self.variation, weights.variation)?)?;
+        match &self.destruction {
+            Some(term) => total.f_add(&scale(term, weights.destruction)?),
+            None => Ok(total),
+        }
     }
 }
 

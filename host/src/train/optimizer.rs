@@ -5,7 +5,7 @@
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 /// Which rule updates the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -26,8 +26,10 @@ pub struct Optimizer {
     steps: i32,
 }
 
+/// A tensor that is learned.
 #[derive(Debug)]
-struct Parameter {
+pub struct Parameter {
+    name: String,
     value: Tensor,
     is_bias: bool,
     /// AdamW: the means of the gradient and of its square. SGD: the velocity, and nothing.
@@ -41,28 +43,42 @@ const SGD_MOMENTUM: f64 = 0.9;
 const SGD_DECAY: f64 = 5e-4;
 
 impl Optimizer {
-    /// Takes the weights and the bias to update; both must ask for gradients.
+    /// Takes what is to be updated.
     #[must_use]
-    pub fn new(kind: OptimizerKind, weights: &Tensor, bias: &Tensor) -> Self {
-        let parameter = |value: &Tensor, is_bias| Parameter {
-            value: value.shallow_clone(),
-            is_bias,
-            moments: [value.detach().zeros_like(), value.detach().zeros_like()],
-        };
-        Self { kind, parameters: vec![parameter(weights, false), parameter(bias, true)], steps: 0 }
+    pub fn new(kind: OptimizerKind, parameters: Vec<Parameter>) -> Self {
+        Self { kind, parameters, steps: 0 }
     }
 
-    /// Computes the gradients of `loss` and updates the weights.
+    /// Computes the gradients of a loss, or of a part of it, and adds them to `gradients`, which starts empty.
     ///
     /// # Errors
     /// Returns libtorch's error.
-    pub fn step(&mut self, loss: &Tensor, learning_rate: f64) -> Result<(), TchError> {
+    pub fn differentiate(
+        &self,
+        loss: &Tensor,
+        gradients: &mut Vec<Tensor>,
+    ) -> Result<(), TchError> {
         let values: Vec<&Tensor> =
             self.parameters.iter().map(|parameter| &parameter.value).collect();
-        let gradients = Tensor::f_run_backward(&[loss], &values, false, false)?;
+        let found = Tensor::f_run_backward(&[loss], &values, false, false)?;
+        if gradients.is_empty() {
+            *gradients = found;
+            return Ok(());
+        }
+        for (sum, gradient) in gradients.iter_mut().zip(&found) {
+            let _ = sum.f_add_(gradient)?;
+        }
+        Ok(())
+    }
+
+    /// Updates what is learned by its gradients.
+    ///
+    /// # Errors
+    /// Returns libtorch's error.
+    pub fn step(&mut self, gradients: &[Tensor], learning_rate: f64) -> Result<(), TchError> {
         self.steps += 1;
         let _no_gradients = tch::no_grad_guard();
-        for (parameter, gradient) in self.parameters.iter_mut().zip(&gradients) {
+        for (parameter, gradient) in self.parameters.iter_mut().zip(gradients) {
             match self.kind {
                 OptimizerKind::Adamw => parameter.adamw(gradient, learning_rate, self.steps)?,
                 OptimizerKind::Sgd => parameter.sgd(gradient, learning_rate)?,
@@ -71,32 +87,37 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Gives the state by name.
+    /// Gives all that a checkpoint holds, by name: what is learned, and the state of its updates.
     #[must_use]
     pub fn state(&self) -> Vec<(String, Tensor)> {
         let mut state = vec![("steps".to_owned(), Tensor::from(i64::from(self.steps)))];
-        for (index, parameter) in self.parameters.iter().enumerate() {
+        for parameter in &self.parameters {
+            let copy = |tensor: &Tensor| tensor.detach().to_device(Device::Cpu);
+            state.push((parameter.name.clone(), copy(&parameter.value)));
             for (order, moment) in parameter.moments.iter().enumerate() {
-                state.push((format!("moment.{index}.{order}"), moment.shallow_clone()));
+                state.push((format!("{}.moment.{order}", parameter.name), copy(moment)));
             }
         }
         state
     }
 
-    /// Restores a state; names that are not there keep their values.
+    /// Restores a state.
     ///
     /// # Errors
-    /// Returns libtorch's error when a tensor does not fit.
-    pub fn restore(&mut self, state: &[(String, Tensor)]) -> Result<(), TchError> {
-        let find = |name: &str| state.iter().find(|(key, _)| key == name).map(|(_, tensor)| tensor);
-        if let Some(steps) = find("steps") {
-            self.steps = i32::try_from(steps.int64_value(&[])).unwrap_or(i32::MAX);
-        }
-        for (index, parameter) in self.parameters.iter_mut().enumerate() {
+    /// Returns what is missing in it or does not fit.
+    pub fn restore(&mut self, state: &[(String, Tensor)]) -> Result<(), String> {
+        let find = |name: &str| {
+            let found = state.iter().find(|(key, _)| key == name).map(|(_, tensor)| tensor);
+            found.ok_or_else(|| format!("it lacks {name}"))
+        };
+        let misfit = |error: TchError| error.to_string().lines().next().unwrap_or("").to_owned();
+        let _no_gradients = tch::no_grad_guard();
+        self.steps = i32::try_from(find("steps")?.int64_value(&[])).unwrap_or(i32::MAX);
+        for parameter in &mut self.parameters {
+            parameter.value.f_copy_(find(&parameter.name)?).map_err(misfit)?;
             for (order, moment) in parameter.moments.iter_mut().enumerate() {
-                if let Some(saved) = find(&format!("moment.{index}.{order}")) {
-                    moment.f_copy_(saved)?;
-                }
+                let saved = find(&format!("{}.moment.{order}", parameter.name))?;
+                moment.f_copy_(saved).map_err(misfit)?;
             }
         }
         Ok(())
@@ -104,6 +125,13 @@ impl Optimizer {
 }
 
 impl Parameter {
+    /// Takes a tensor that asks for its gradient. A bias is not decayed.
+    #[must_use]
+    pub fn new(name: String, value: &Tensor, is_bias: bool) -> Self {
+        let zeros = || value.detach().zeros_like();
+        Self { name, value: value.shallow_clone(), is_bias, moments: [zeros(), zeros()] }
+    }
+
     fn adamw(&mut self, gradient: &Tensor, rate: f64, steps: i32) -> Result<(), TchError> {
         let [first, second] = ADAM_BETAS;
         if !self.is_bias {

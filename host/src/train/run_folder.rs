@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 
 use lcam_models::atomic_file::{self, WriteError};
 use plotters::prelude::{
-    BLACK, BLUE, ChartBuilder, GREEN, IntoDrawingArea, IntoFont, LineSeries, MAGENTA, PathElement,
-    RED, SVGBackend, WHITE,
+    BLACK, BLUE, CYAN, ChartBuilder, GREEN, IntoDrawingArea, IntoFont, LineSeries, MAGENTA,
+    PathElement, RED, SVGBackend, WHITE,
 };
 use serde::{Deserialize, Serialize};
 use tch::{TchError, Tensor};
 
 use super::optimizer::Optimizer;
 use super::settings::Settings;
-use crate::attention::Attention;
 
 /// The means of an epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,6 +25,8 @@ pub struct Metrics {
     pub area: f64,
     /// Total variation of the masks.
     pub variation: f64,
+    /// Evidence that is left where the masks are low.
+    pub destruction: f64,
     /// Pictures seen.
     pub pictures: f64,
 }
@@ -101,15 +102,15 @@ pub struct RunFolder {
 }
 
 impl Metrics {
-    /// Adds a batch's cross-entropy, area, variation and loss.
-    pub fn add(&mut self, terms: &[f64; 4], pictures: usize) {
-        #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
-        let pictures = pictures as f64;
-        self.cross_entropy += terms[0] * pictures;
-        self.area += terms[1] * pictures;
-        self.variation += terms[2] * pictures;
-        self.loss += terms[3] * pictures;
-        self.pictures += pictures;
+    /// Adds the means over so many pictures.
+    pub fn add(&mut self, means: &Self) {
+        let add = |sum: &mut f64, mean: f64| *sum += mean * means.pictures;
+        add(&mut self.loss, means.loss);
+        add(&mut self.cross_entropy, means.cross_entropy);
+        add(&mut self.area, means.area);
+        add(&mut self.variation, means.variation);
+        add(&mut self.destruction, means.destruction);
+        self.pictures += means.pictures;
     }
 
     /// Turns sums into means.
@@ -121,6 +122,7 @@ impl Metrics {
             cross_entropy: self.cross_entropy / count,
             area: self.area / count,
             variation: self.variation / count,
+            destruction: self.destruction / count,
             pictures: self.pictures,
         }
     }
@@ -201,11 +203,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// Returns [`RunFolderError::Checkpoint`] when it is damaged or of another network.
-    pub fn restore(
-        &mut self,
-        attention: &mut Attention,
-        optimizer: &mut Optimizer,
-    ) -> Result<usize, RunFolderError> {
+    pub fn restore(&mut self, optimizer: &mut Optimizer) -> Result<usize, RunFolderError> {
         let path = self.checkpoint();
         if !path.exists() {
             return Ok(0);
@@ -214,15 +212,10 @@ impl RunFolder {
         let torch =
             |error: TchError| wrong(error.to_string().lines().next().unwrap_or("").to_owned());
         let state = Tensor::read_safetensors(&path).map_err(torch)?;
-        let find = |name: &str| {
-            let found = state.iter().find(|(key, _)| key == name).map(|(_, tensor)| tensor);
-            found.ok_or_else(|| wrong(format!("it lacks {name}")))
-        };
-        let _no_gradients = tch::no_grad_guard();
-        attention.weights.f_copy_(find("weights")?).map_err(torch)?;
-        attention.bias.f_copy_(find("bias")?).map_err(torch)?;
-        optimizer.restore(&state).map_err(torch)?;
-        let epochs = usize::try_from(find("epochs")?.int64_value(&[])).unwrap_or(0);
+        optimizer.restore(&state).map_err(wrong)?;
+        let epochs = state.iter().find(|(name, _)| name == "epochs");
+        let (_, epochs) = epochs.ok_or_else(|| wrong("it lacks epochs".to_owned()))?;
+        let epochs = usize::try_from(epochs.int64_value(&[])).unwrap_or(0);
         self.history.truncate(epochs);
         Ok(epochs)
     }
@@ -235,7 +228,6 @@ impl RunFolder {
         &mut self,
         epoch: usize,
         metrics: Metrics,
-        attention: &Attention,
         optimizer: &Optimizer,
     ) -> Result<(), RunFolderError> {
         self.history.push(metrics);
@@ -249,19 +241,11 @@ impl RunFolder {
             &table.into_inner().unwrap_or_default(),
         )?;
         atomic_file::write(&self.path.join("curves.svg"), curves(&self.history).as_bytes())?;
-        self.save(epoch, attention, optimizer)
+        self.save(epoch, optimizer)
     }
 
-    fn save(
-        &self,
-        epoch: usize,
-        attention: &Attention,
-        optimizer: &Optimizer,
-    ) -> Result<(), RunFolderError> {
+    fn save(&self, epoch: usize, optimizer: &Optimizer) -> Result<(), RunFolderError> {
         let mut state = optimizer.state();
-        let copy = |tensor: &Tensor| tensor.detach().to_device(tch::Device::Cpu);
-        state.push(("weights".to_owned(), copy(&attention.weights)));
-        state.push(("bias".to_owned(), copy(&attention.bias)));
         state.push(("epochs".to_owned(), Tensor::from(i64::try_from(epoch).unwrap_or(0))));
         let path = self.checkpoint();
         let half = path.with_extension("partial");
@@ -312,11 +296,12 @@ fn curves(history: &[Metrics]) -> String {
 
 fn draw(history: &[Metrics], svg: &mut String) -> Result<(), Box<dyn std::error::Error>> {
     type Term = fn(&Metrics) -> f64;
-    let series: [(&str, Term, _); 4] = [
+    let series: [(&str, Term, _); 5] = [
         ("loss", |m| m.loss, BLACK),
         ("cross-entropy", |m| m.cross_entropy, RED),
         ("area", |m| m.area, BLUE),
         ("variation", |m| m.variation, GREEN),
+        ("destruction", |m| m.destruction, CYAN),
     ];
     let area = SVGBackend::with_string(svg, (720, 420)).into_drawing_area();
     area.fill(&WHITE)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use lcam_host::attention::Attention;
 use lcam_host::classifier::Classifier;
 use lcam_host::export::attach;
-use lcam_host::layers::{self, FeatureMaps};
+use lcam_host::layers::{self, Layers};
 use lcam_models::class::Labels;
 use lcam_models::explained::ExplainedModel;
 use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization, Variant};
@@ -20,14 +20,22 @@ pub(crate) fn model() -> ModelProto {
     read_model(&path()).expect("tests/run makes the classifier")
 }
 
-pub(crate) fn classifier() -> (Classifier, FeatureMaps) {
+/// Gives the classifier and the layer that the paper's method looks at.
+pub(crate) fn classifier() -> (Classifier, Layers) {
     let classifier = Classifier::new(&model(), None).expect("a classifier");
     let maps = layers::choose(&classifier).expect("it has feature maps");
-    (classifier, maps)
+    (classifier, Layers::single(maps))
+}
+
+/// Finds the layers that the default recipe looks at.
+pub(crate) fn layers() -> Layers {
+    let (classifier, Layers { deepest, .. }) = classifier();
+    Layers { finer: layers::finer(&classifier, &deepest, 2), deepest }
 }
 
 pub(crate) fn explained(attention: &Attention, quantization: Quantization) -> ExplainedModel {
-    let (classifier, maps) = classifier();
+    let (classifier, single) = classifier();
+    let layers = if attention.layers.len() > 1 { layers() } else { single };
     let metadata = Metadata {
         variant: Variant::Fm,
         quantization,
@@ -36,5 +44,5 @@ pub(crate) fn explained(attention: &Attention, quantization: Quantization) -> Ex
         attention: AttentionLayout { layers: Vec::new(), bias: String::new() },
         provenance: Provenance::default(),
     };
-    attach(&model(), &classifier, &maps, attention, metadata).expect("an explained model")
+    attach(&model(), &classifier, &layers, attention, metadata).expect("an explained model")
 }

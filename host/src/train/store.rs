@@ -1,7 +1,8 @@
-//! The feature maps of all training pictures, kept so that each goes through the backbone once.
+//! What the network made of all training pictures, kept so that each is decoded and goes through the backbone
+//! once: feature maps in half precision, pixels in bytes.
 //!
-//! Stored in half precision. Up to a budget they stay in memory; the rest goes to an unnamed temporary
-//! file, so that memory does not grow with the number of pictures.
+//! Up to a budget they stay in memory; the rest goes to an unnamed temporary file, so that memory does not grow
+//! with the number of pictures.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -9,11 +10,13 @@ use std::path::Path;
 
 use tch::{Device, Kind, Tensor};
 
-/// Feature maps of many pictures.
+/// One tensor of each of many pictures.
 #[derive(Debug)]
-pub struct FeatureStore {
+pub struct Store {
     /// Of one picture: channels, height, width.
     shape: [i64; 3],
+    /// How it is stored.
+    kind: Kind,
     memory: Vec<u8>,
     budget_bytes: usize,
     spilled: Option<File>,
@@ -21,12 +24,22 @@ pub struct FeatureStore {
     folder: std::path::PathBuf,
 }
 
-impl FeatureStore {
-    /// Makes an empty store; what exceeds the budget is kept in an unnamed file in `folder`.
+impl Store {
+    /// Makes an empty store of feature maps; what exceeds the budget is kept in an unnamed file in `folder`.
     #[must_use]
-    pub fn new(shape: [i64; 3], budget_bytes: usize, folder: &Path) -> Self {
-        let memory = Vec::new();
-        Self { shape, memory, budget_bytes, spilled: None, count: 0, folder: folder.to_owned() }
+    pub fn of_features(shape: [i64; 3], budget_bytes: usize, folder: &Path) -> Self {
+        Self::new(shape, Kind::Half, budget_bytes, folder)
+    }
+
+    /// Makes an empty store of pixels, 0 to 255.
+    #[must_use]
+    pub fn of_pixels(shape: [i64; 3], budget_bytes: usize, folder: &Path) -> Self {
+        Self::new(shape, Kind::Uint8, budget_bytes, folder)
+    }
+
+    fn new(shape: [i64; 3], kind: Kind, budget_bytes: usize, folder: &Path) -> Self {
+        let (memory, folder) = (Vec::new(), folder.to_owned());
+        Self { shape, kind, memory, budget_bytes, spilled: None, count: 0, folder }
     }
 
     /// Counts the pictures.
@@ -41,14 +54,14 @@ impl FeatureStore {
         self.count == 0
     }
 
-    /// Adds the feature maps of a batch, `[B, C, h, w]`.
+    /// Adds the tensors of a batch, `[B, C, h, w]`.
     ///
     /// # Errors
     /// Returns the operating system's error when the temporary file cannot be written.
-    pub fn push(&mut self, features: &Tensor) -> io::Result<()> {
-        let half = features.to_device(Device::Cpu).to_kind(Kind::Half).contiguous();
-        let mut bytes = vec![0; half.numel() * 2];
-        half.copy_data_u8(&mut bytes, half.numel());
+    pub fn push(&mut self, batch: &Tensor) -> io::Result<()> {
+        let batch = batch.to_device(Device::Cpu).to_kind(self.kind).contiguous();
+        let mut bytes = vec![0; batch.numel() * self.kind.elt_size_in_bytes()];
+        batch.copy_data_u8(&mut bytes, batch.numel());
         for picture in bytes.chunks_exact(self.picture_bytes()) {
             if self.spilled.is_none() && self.memory.len() + picture.len() <= self.budget_bytes {
                 self.memory.extend_from_slice(picture);
@@ -60,13 +73,13 @@ impl FeatureStore {
         Ok(())
     }
 
-    /// Gives the feature maps of some pictures as `[B, C, h, w]` f32 on a device.
+    /// Gives the tensors of some pictures as `[B, C, h, w]` f32 on a device.
     ///
     /// # Errors
     /// Returns the operating system's error when the temporary file cannot be read.
     ///
     /// # Panics
-    /// Panics if an index is not below [`FeatureStore::len`].
+    /// Panics if an index is not below [`Store::len`].
     pub fn batch(&mut self, indices: &[usize], device: Device) -> io::Result<Tensor> {
         let size = self.picture_bytes();
         let kept = self.memory.len() / size;
@@ -83,12 +96,13 @@ impl FeatureStore {
         }
         let batch = i64::try_from(indices.len()).unwrap_or(0);
         let [channels, height, width] = self.shape;
-        let half = Tensor::from_data_size(&bytes, &[batch, channels, height, width], Kind::Half);
-        Ok(half.to_device(device).to_kind(Kind::Float))
+        let stored = Tensor::from_data_size(&bytes, &[batch, channels, height, width], self.kind);
+        Ok(stored.to_device(device).to_kind(Kind::Float))
     }
 
     fn picture_bytes(&self) -> usize {
-        2 * self.shape.iter().map(|&side| usize::try_from(side).unwrap_or(0)).product::<usize>()
+        let side = |&side: &i64| usize::try_from(side).unwrap_or(0);
+        self.kind.elt_size_in_bytes() * self.shape.iter().map(side).product::<usize>()
     }
 
     fn spill(&mut self, picture: &[u8]) -> io::Result<()> {
@@ -111,7 +125,7 @@ mod tests {
     fn gives_back_what_it_took_from_memory_and_from_disk() {
         let folder = tempfile::tempdir().unwrap();
         // Room for three of five pictures of 2x2x2 half-precision values.
-        let mut store = FeatureStore::new([2, 2, 2], 3 * 16 + 5, folder.path());
+        let mut store = Store::of_features([2, 2, 2], 3 * 16 + 5, folder.path());
         let all = Tensor::arange(40, (Kind::Float, Device::Cpu)).reshape([5, 2, 2, 2]);
         store.push(&all.narrow(0, 0, 2)).unwrap();
         store.push(&all.narrow(0, 2, 3)).unwrap();
