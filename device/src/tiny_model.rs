@@ -71,7 +71,11 @@ fn metadata() -> Metadata {
             normalization: Normalization::UNIT,
         },
         labels: Labels::new(CLASSES.map(str::to_owned).to_vec()),
-        attention: AttentionLayout { layers: vec![layer], bias: BIAS.to_owned() },
+        attention: AttentionLayout {
+            layers: vec![layer],
+            bias: BIAS.to_owned(),
+            ..AttentionLayout::default()
+        },
         provenance: Provenance { tool: "built by hand".to_owned(), ..Provenance::default() },
     }
 }

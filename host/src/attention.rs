@@ -8,10 +8,11 @@
 //! c[r] = sum over layers l of upsample(W_l[r] A_l) + b[r],    A_l = F_l  or  ReLU(K_l F_l + k_l)
 //! ```
 //!
-//! A row commutes with the bilinear upsampling, so each layer is weighted at its own grid.
+//! and, where the mechanism has an activation, the sigmoid of that. A row commutes with the bilinear upsampling, so each layer is weighted at its own grid.
 
 mod start;
 
+use lcam_models::metadata::Activation;
 use tch::{TchError, Tensor};
 
 use crate::graph::RunError;
@@ -27,6 +28,8 @@ pub struct Attention {
     pub layers: Vec<Layer>,
     /// `[classes]`.
     pub bias: Tensor,
+    /// What makes the maps of the sums.
+    pub activation: Activation,
 }
 
 /// What is read off one layer's feature maps.
@@ -63,7 +66,7 @@ impl Attention {
     /// Takes the rows `[classes, channels]` and the bias `[classes]` of a single layer.
     #[must_use]
     pub fn single(rows: Tensor, bias: Tensor) -> Self {
-        Self { layers: vec![Layer { adapter: None, rows }], bias }
+        Self { layers: vec![Layer { adapter: None, rows }], bias, activation: Activation::None }
     }
 
     /// Draws all weights as [`uniform`] does, on the CPU.
@@ -84,10 +87,13 @@ impl Attention {
             });
         }
         let bias = uniform(&[classes], layers.deepest.channels, &mut random);
-        Self { layers: drawn, bias }
+        // What the default recipe trains.
+        let activation =
+            if layers.finer.is_empty() { Activation::None } else { Activation::Sigmoid };
+        Self { layers: drawn, bias, activation }
     }
 
-    /// Computes the raw maps of `classes` `[K]` for each picture, `[B, K, h, w]` at the finest grid, from the
+    /// Computes the maps of `classes` `[K]` for each picture, `[B, K, h, w]` at the finest grid, from the
     /// feature maps `[B, C, h, w]` of each layer.
     ///
     /// # Errors
@@ -101,7 +107,7 @@ impl Attention {
         })
     }
 
-    /// Computes for each picture the raw map of its own class, `[B, 1, h, w]` at the finest grid, from the
+    /// Computes for each picture the map of its own class, `[B, 1, h, w]` at the finest grid, from the
     /// feature maps `[B, C, h, w]` of each layer and classes `[B]`.
     ///
     /// # Errors
@@ -127,7 +133,11 @@ impl Attention {
             }),
             rows: copy(&layer.rows),
         };
-        Self { layers: self.layers.iter().map(layer).collect(), bias: copy(&self.bias) }
+        Self {
+            layers: self.layers.iter().map(layer).collect(),
+            bias: copy(&self.bias),
+            activation: self.activation,
+        }
     }
 
     /// Adds up what `weigh` makes of each layer's adapted feature maps.
@@ -143,7 +153,10 @@ impl Attention {
             let map = weigh(layer, &layer.adapt(features)?)?;
             total = total.f_add(&upsample(&map, finest.unwrap_or_default())?)?;
         }
-        Ok(total)
+        match self.activation {
+            Activation::None => Ok(total),
+            Activation::Sigmoid => total.f_sigmoid(),
+        }
     }
 }
 

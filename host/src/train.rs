@@ -115,10 +115,13 @@ impl Trainer<'_> {
         resume: bool,
     ) -> Result<Trained, TrainError> {
         let mut samples = Samples::ask(self, &list_pictures(images)?, run_folder.path())?;
+        let first = usize::try_from(samples.first.size()[0]).unwrap_or(0);
+        let labels = Tensor::from_slice(&samples.labels[..first]).to_device(samples.first.device());
         let start = Start {
             classifier: self.classifier,
             layers: self.layers,
             features: &samples.first,
+            labels: &labels,
             deviations: &samples.deviations,
         };
         let mut head = Head::new(&start, self.settings)?;

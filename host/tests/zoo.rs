@@ -165,7 +165,7 @@ impl Case {
             quantization: Quantization::None,
             preprocess: Preprocess::usual(classifier.input_size(), Normalization::IMAGENET),
             labels: Labels::numbered(classifier.classes()),
-            attention: AttentionLayout { layers: Vec::new(), bias: String::new() },
+            attention: AttentionLayout::default(),
             provenance: Provenance::default(),
         };
         let explained = attach(&self.model, classifier, &layers, &attention, metadata)

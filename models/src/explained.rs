@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::class::ClassIndex;
 use crate::map::{ClassMap, GridSize, MapError};
-use crate::metadata::{AttentionLayer, Metadata, MetadataError};
+use crate::metadata::{Activation, AttentionLayer, Metadata, MetadataError};
 use crate::onnx::{
     GraphProto, ModelProto, ReadError, StructureError, TensorError, TensorProto, ValueInfoProto,
     check_structure, read_model, tensor_proto::DataType,
@@ -182,6 +182,7 @@ fn check_value(
 pub struct Attention {
     layers: Vec<LayerWeights>,
     bias: Vec<f32>,
+    activation: Activation,
     grid: GridSize,
 }
 
@@ -214,7 +215,7 @@ impl Attention {
     }
 
     /// Computes the raw map of a class from the adapted feature maps of one pass, in the order of
-    /// [`Attention::adapters`]: `sum over layers of upsample(W_l[class] * A_l) + b[class]`.
+    /// [`Attention::adapters`]: `activation(sum over layers of upsample(W_l[class] * A_l) + b[class])`.
     ///
     /// # Errors
     /// Returns [`MapError`] when the adapters are not of the layers' shapes or hold values that are not finite.
@@ -229,7 +230,7 @@ impl Attention {
             let features = adapters.get(index).copied().unwrap_or_default();
             sum.add(&layer.class_map(class, features)?.upsample(self.grid))?;
         }
-        Ok(sum)
+        Ok(sum.activate(self.activation))
     }
 
     fn read(graph: &GraphProto, metadata: &Metadata) -> Result<Self, ContractError> {
@@ -252,7 +253,7 @@ impl Attention {
             .map(|layer| layer.grid)
             .max_by_key(|grid| grid.cells())
             .ok_or_else(|| attention("it has no layer".to_owned()))?;
-        Ok(Self { layers, bias: bias.to_f32()?, grid })
+        Ok(Self { layers, bias: bias.to_f32()?, activation: layout.activation, grid })
     }
 }
 

@@ -4,6 +4,8 @@
 //! Scaled to 0..=1 it is an [`ExplanationMap`]. The order is fixed by the method: first min-max at the
 //! native grid, then bilinear upsampling.
 
+use crate::metadata::Activation;
+
 /// Height and width of a map in cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct GridSize {
@@ -108,6 +110,19 @@ impl ClassMap {
     #[must_use]
     pub fn upsample(&self, size: GridSize) -> Self {
         Self(self.0.upsample(size))
+    }
+
+    /// Applies an activation to each value.
+    #[must_use]
+    pub fn activate(mut self, activation: Activation) -> Self {
+        match activation {
+            Activation::None => {}
+            Activation::Sigmoid => {
+                let sigmoid = |value: &mut f32| *value = 1.0 / (1.0 + (-*value).exp());
+                self.0.values.iter_mut().for_each(sigmoid);
+            }
+        }
+        self
     }
 
     /// Adds another map of the same size, cell by cell.
@@ -215,6 +230,18 @@ mod tests {
         assert_eq!(map.values(), [0.0, 0.25, 1.0]);
         let wide = ClassMap::new(grid(1, 2), vec![f32::MIN, f32::MAX]).unwrap().min_max();
         assert_eq!(wide.values(), [0.0, 1.0]);
+    }
+
+    #[test]
+    fn activates_each_value() {
+        let map = ClassMap::new(grid(1, 3), vec![-200.0, 0.0, 2.0]).unwrap();
+        assert_eq!(map.clone().activate(Activation::None), map);
+        let expected = [0.0, 0.5, 0.880_797_1];
+        let found = map.activate(Activation::Sigmoid);
+        assert!(
+            found.values().iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6),
+            "{found:?}"
+        );
     }
 
     #[test]

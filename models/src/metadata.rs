@@ -83,14 +83,36 @@ impl fmt::Display for Quantization {
 
 /// Where the attention mechanism sits in the graph: the names of its tensors.
 ///
-/// The map of class `r` is `sum over layers of upsample(W_l[r] * A_l) + b[r]`, with `A_l` a layer's adapted
-/// feature maps and `W_l` its weights.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The map of class `r` is `activation(sum over layers of upsample(W_l[r] * A_l) + b[r])`, with `A_l` a layer's
+/// adapted feature maps and `W_l` its weights.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttentionLayout {
     /// The layers; all maps are upsampled to the finest grid among them.
     pub layers: Vec<AttentionLayer>,
     /// The initializer with one bias a class, `[R]` f32.
     pub bias: String,
+    /// What makes the map of the sum.
+    #[serde(default, skip_serializing_if = "Activation::is_none")]
+    pub activation: Activation,
+}
+
+/// What is applied to each value of a class map.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activation {
+    /// Nothing, as in the paper: the map is the raw evidence.
+    #[default]
+    None,
+    /// `1 / (1 + exp(-x))`: strong evidence is shown in full, and what speaks against the class not at all.
+    Sigmoid,
+}
+
+impl Activation {
+    /// Tells whether nothing is applied.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// One layer that the attention mechanism looks at.
@@ -227,7 +249,11 @@ mod tests {
                 Normalization::IMAGENET,
             ),
             labels: Labels::from_lines("cat\ndog"),
-            attention: AttentionLayout { layers: vec![layer], bias: "lcam.bias".to_owned() },
+            attention: AttentionLayout {
+                layers: vec![layer],
+                bias: "lcam.bias".to_owned(),
+                activation: Activation::Sigmoid,
+            },
             provenance: Provenance { tool: "test".to_owned(), ..Provenance::default() },
         }
     }

@@ -199,7 +199,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--subset", action="store_true", help="small networks only")
-    parser.add_argument("--only", help="one network")
+    parser.add_argument("--only", action="append", help="this network; can be given several times")
     arguments = parser.parse_args()
     # The exporters' notices about themselves; what is wrong with a file shows in its answers.
     warnings.simplefilter("ignore")
@@ -208,7 +208,9 @@ def main() -> None:
     sources = photographs()
     for net in NETS:
         folder = arguments.folder / net.name
-        if folder.exists() or (arguments.subset and not net.subset) or arguments.only not in (None, net.name):
+        if folder.exists() or (arguments.subset and not net.subset):
+            continue
+        if arguments.only and net.name not in arguments.only:
             continue
         pictures = crops(sources, COUNT, net.side, seed=0)
         np.save(arguments.folder / f"pictures-{net.side}.npy", pictures.numpy())

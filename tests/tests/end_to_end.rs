@@ -118,7 +118,7 @@ fn train(folder: &Path, quantization: Quantization) -> std::path::PathBuf {
         quantization,
         preprocess,
         labels: Labels::numbered(1000),
-        attention: AttentionLayout { layers: Vec::new(), bias: String::new() },
+        attention: AttentionLayout::default(),
         provenance: Provenance::default(),
     };
     let explained = attach(&model, &classifier, &layers, &trained.attention, metadata).unwrap();

@@ -40,7 +40,7 @@ fn explained(model: &ModelProto, quantization: Quantization) -> Option<Explained
         quantization,
         preprocess: Preprocess::usual(classifier.input_size(), Normalization::IMAGENET),
         labels: Labels::numbered(classifier.classes()),
-        attention: AttentionLayout { layers: Vec::new(), bias: String::new() },
+        attention: AttentionLayout::default(),
         provenance: Provenance::default(),
     };
     Some(attach(model, &classifier, &layers, &attention, metadata).unwrap())

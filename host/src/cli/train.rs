@@ -1,5 +1,7 @@
 //! `lcam-host train`: from a classifier and a folder of pictures to an explained model.
 
+mod settings;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -7,7 +9,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use lcam_models::class::Labels;
-use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization, Variant};
+use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization};
 use lcam_models::onnx::{read_model, write_model};
 use lcam_models::preprocess::{ImageSize, Preprocess};
 use sha2::{Digest, Sha256};
@@ -21,12 +23,10 @@ use crate::classifier::Classifier;
 use crate::dataset::{list_pictures, spread};
 use crate::export::{agreement, attach, verify};
 use crate::layers::{self, LayerError, Layers};
-use crate::train::loss::LossMaps;
-use crate::train::mask::MaskKind;
-use crate::train::optimizer::OptimizerKind;
 use crate::train::run_folder::RunFolder;
-use crate::train::settings::{Init, Recipe, Settings};
+use crate::train::settings::Settings;
 use crate::train::{Trained, Trainer};
+use settings::SettingsArgs;
 
 /// Trains the attention mechanism of a classifier and writes the explained model.
 #[derive(Debug, Args)]
@@ -39,52 +39,14 @@ pub(super) struct Train {
     /// Where the explained model is written.
     #[arg(long)]
     output: PathBuf,
-    /// What the mask is applied to in training.
-    #[arg(long, value_enum, default_value = "img")]
-    variant: VariantArgument,
     /// The names of the classes, one a line.
     #[arg(long)]
     labels: Option<PathBuf>,
     /// The tensor to explain, in place of the last activation before the final pooling.
     #[arg(long)]
     layer: Option<String>,
-    /// How many layers the attention mechanism looks at: the one to explain and finer ones before it, as far as
-    /// the network has some. More than one with `--variant img` alone.
-    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3))]
-    layers: Option<u8>,
-    /// Where settings that are not given come from.
-    #[arg(long, value_enum, default_value = "default")]
-    recipe: Recipe,
-    /// Where the weights start.
-    #[arg(long, value_enum)]
-    init: Option<Init>,
-    /// Over which maps the area and variation of the masks run.
-    #[arg(long, value_enum)]
-    loss: Option<LossMaps>,
-    /// How raw maps become masks.
-    #[arg(long, value_enum)]
-    mask: Option<MaskKind>,
-    /// Which rule updates the weights.
-    #[arg(long, value_enum)]
-    optimizer: Option<OptimizerKind>,
-    /// How often every picture is seen.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    epochs: Option<u16>,
-    /// Pictures an update.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    batch: Option<u16>,
-    /// Pictures that go through the network at once in an update; fewer need less memory.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    micro_batch: Option<u16>,
-    /// The first epoch's learning rate.
-    #[arg(long)]
-    lr: Option<f64>,
-    /// What all random choices depend on.
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Memory for feature maps before they go to the disk, in MiB.
-    #[arg(long)]
-    cache_mb: Option<usize>,
+    #[command(flatten)]
+    settings: SettingsArgs,
     #[command(flatten)]
     preprocess: PreprocessArgs,
     /// The folder of settings, metrics, curves and checkpoints [default: OUTPUT with the ending `run`].
@@ -100,14 +62,6 @@ pub(super) struct Train {
     /// Where to compute: auto, cpu or cuda:N.
     #[arg(long, default_value = "auto", value_parser = parse_device)]
     device: Device,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum VariantArgument {
-    /// The feature maps: L-CAM-Fm. The network runs once on each picture, so it is quick.
-    Fm,
-    /// The picture: L-CAM-Img. The network runs in each update, so it takes longer and learns what counts.
-    Img,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -127,7 +81,7 @@ impl Train {
         let context = || self.model.display().to_string();
         let size = self.preprocess.input_size.map(|side| ImageSize { width: side, height: side });
         let mut classifier = Classifier::new(&model, size).with_context(context)?;
-        let mut settings = self.settings()?;
+        let mut settings = self.settings.settings()?;
         let layers = self.layers(&classifier, settings.layers).with_context(context)?;
         let preprocess = self.preprocess.rule(classifier.input_size())?;
         let labels = self.labels(classifier.classes())?;
@@ -143,7 +97,7 @@ impl Train {
             preprocess,
             labels,
             // `attach` says where it put the attention mechanism.
-            attention: AttentionLayout { layers: Vec::new(), bias: String::new() },
+            attention: AttentionLayout::default(),
             provenance: Provenance::default(),
         };
         // What cannot be exported is found out before hours of training.
@@ -175,30 +129,6 @@ impl Train {
         }
         write_model(&self.output, explained.proto())?;
         Ok(report)
-    }
-
-    fn settings(&self) -> anyhow::Result<Settings> {
-        let mut settings = Settings::of(self.recipe, self.variant.into());
-        settings.layers = self.layers.map_or(settings.layers, usize::from);
-        settings.init = self.init.unwrap_or(settings.init);
-        settings.mask = self.mask.unwrap_or(settings.mask);
-        settings.loss = self.loss.unwrap_or(settings.loss);
-        settings.optimizer = self.optimizer.unwrap_or(settings.optimizer);
-        settings.epochs = self.epochs.map_or(settings.epochs, usize::from);
-        settings.batch = self.batch.map_or(settings.batch, usize::from);
-        settings.micro_batch = self.micro_batch.map_or(settings.micro_batch, usize::from);
-        settings.learning_rate = self.lr.unwrap_or(settings.learning_rate);
-        settings.seed = self.seed.unwrap_or(settings.seed);
-        settings.cache_mb = self.cache_mb.unwrap_or(settings.cache_mb);
-        if !(settings.learning_rate > 0.0 && settings.learning_rate.is_finite()) {
-            bail!("the learning rate {} must be above 0", settings.learning_rate);
-        }
-        if settings.variant == Variant::Fm && settings.layers > 1 {
-            bail!(
-                "--variant fm masks the feature maps of one layer; leave out --layers, or give --variant img"
-            );
-        }
-        Ok(settings)
     }
 
     /// Finds the layers to look at: at most `count`.
@@ -288,15 +218,6 @@ impl Train {
             let _ = writeln!(text, "left out: {error}");
         }
         text
-    }
-}
-
-impl From<VariantArgument> for Variant {
-    fn from(argument: VariantArgument) -> Self {
-        match argument {
-            VariantArgument::Fm => Self::Fm,
-            VariantArgument::Img => Self::Img,
-        }
     }
 }
 

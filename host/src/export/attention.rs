@@ -6,7 +6,7 @@
 //! y     = ArgMax(logits)            A_l   = Reshape(F_l, [1, C, h*w])    or, adapted,
 //! row_l = Gather(W_l, y)            A_l   = Reshape(Relu(Conv(F_l, K_l, k_l)), [1, C, h*w])
 //! map_l = Resize(Reshape(row_l A_l, [1, 1, h, w]), [1, 1, H, W])         as it is at the finest grid
-//! explanation = sum over l of map_l + Gather(b, y)
+//! explanation = sum over l of map_l + Gather(b, y)                      and a Sigmoid of it, where there is one
 //! ```
 //!
 //! Only the predicted class's rows are computed: for 1000 classes that is a thousandth of the attention layer.
@@ -14,7 +14,7 @@
 
 use lcam_models::explained::{EXPLANATION, LOGITS};
 use lcam_models::map::GridSize;
-use lcam_models::metadata::{AttentionLayer, AttentionLayout};
+use lcam_models::metadata::{Activation, AttentionLayer, AttentionLayout};
 use lcam_models::onnx::{
     AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType,
     tensor_proto::DataType,
@@ -30,6 +30,7 @@ const BIAS: &str = "lcam.bias";
 const BIAS_OF_CLASS: &str = "lcam.bias_of_class";
 const OFFSET: &str = "lcam.offset";
 const OFFSET_SHAPE: &str = "lcam.offset_shape";
+const EVIDENCE: &str = "lcam.total_evidence";
 const FINEST: &str = "lcam.finest";
 
 /// Adds the attention mechanism over these feature maps, one name a layer.
@@ -75,12 +76,18 @@ pub(super) fn add(
     graph.node.extend([
         node("Gather", &[BIAS, CLASS], BIAS_OF_CLASS),
         node("Reshape", &[BIAS_OF_CLASS, OFFSET_SHAPE], OFFSET),
-        node("Add", &[&sum.unwrap_or_default(), OFFSET], EXPLANATION),
     ]);
+    let total = [&sum.unwrap_or_default(), OFFSET];
+    match attention.activation {
+        Activation::None => graph.node.push(node("Add", &total, EXPLANATION)),
+        Activation::Sigmoid => graph
+            .node
+            .extend([node("Add", &total, EVIDENCE), node("Sigmoid", &[EVIDENCE], EXPLANATION)]),
+    }
     if graph.node.iter().any(|node| node.input.iter().any(|input| input == FINEST)) {
         graph.initializer.push(grid_shape(FINEST, layers.grid()));
     }
-    Ok(AttentionLayout { layers: added, bias: BIAS.to_owned() })
+    Ok(AttentionLayout { layers: added, bias: BIAS.to_owned(), activation: attention.activation })
 }
 
 /// What is added for one layer.

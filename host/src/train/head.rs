@@ -5,6 +5,7 @@
 //! apart, and also those that no training picture shows. Each layer's feature maps are divided by their standard
 //! deviations first, so that one learning rate suits all; in the [`Attention`] that is folded into the weights.
 
+use lcam_models::metadata::Activation;
 use rand::rngs::StdRng;
 use tch::{Kind, TchError, Tensor};
 
@@ -27,6 +28,7 @@ pub struct Head {
     deviations: Tensor,
     /// `[classes]`.
     bias: Tensor,
+    activation: Activation,
     /// The classifier's own weights, at a mean square of `1 / channels`: `[classes, channels]`.
     classifier: Tensor,
 }
@@ -55,9 +57,18 @@ pub struct Start<'a> {
     pub layers: &'a Layers,
     /// Some pictures' feature maps of the last stage, `[B, C, h, w]`.
     pub features: &'a Tensor,
+    /// The classes that the network names on them, `[B]`.
+    pub labels: &'a Tensor,
     /// The standard deviations of each layer's feature maps, in the order of [`Layers::iter`], `[C]` each.
     pub deviations: &'a [Tensor],
 }
+
+/// How many pictures the classifier's own weights are read off.
+const PICTURES_FOR_ROWS: i64 = 4;
+
+/// The deviation of the maps at the start, where a sigmoid is applied to them. Of the maps' values at 2 deviations
+/// it makes 0.02 and 0.98.
+const DEVIATION: f64 = 2.0;
 
 impl Head {
     /// Makes what is learned.
@@ -67,7 +78,9 @@ impl Head {
     pub fn new(start: &Start<'_>, settings: &Settings) -> Result<Self, AttentionError> {
         let device = start.classifier.graph().device();
         let Layers { finer, deepest } = start.layers;
-        let own = classifier_rows(start.classifier, deepest, start.features)?;
+        let count = start.features.size()[0].min(PICTURES_FOR_ROWS);
+        let own =
+            classifier_rows(start.classifier, deepest, &start.features.f_narrow(0, 0, count)?)?;
         let classes = start.classifier.classes();
         // Apart from the streams of epochs.
         let mut random = generator(settings.seed, u64::MAX, u64::MAX);
@@ -78,6 +91,10 @@ impl Head {
                 draw(&[classes, deepest.channels]).f_to_device(device)?,
                 draw(&[classes]).f_to_device(device)?,
             ),
+        };
+        let (rows, bias) = match settings.activation {
+            Activation::None => (rows, bias),
+            Activation::Sigmoid => centred(start, rows, bias)?,
         };
         // The paper's one layer is learned as it is.
         let deviations = match start.deviations.last() {
@@ -94,6 +111,7 @@ impl Head {
             rows: rows.f_mul(&deviations)?,
             deviations,
             bias,
+            activation: settings.activation,
             classifier: normalized(&own)?,
         })
     }
@@ -128,7 +146,7 @@ impl Head {
             layers.push(layer.attended(&self.classifier)?);
         }
         layers.push(Layer { adapter: None, rows: self.rows.f_div(&self.deviations)? });
-        Ok(Attention { layers, bias: self.bias.shallow_clone() })
+        Ok(Attention { layers, bias: self.bias.shallow_clone(), activation: self.activation })
     }
 }
 
@@ -161,6 +179,18 @@ impl Finer {
         let rows = classifier.f_matmul(&self.projection)?.f_add(&self.shared)?;
         Ok(Layer { adapter: Some(adapter), rows })
     }
+}
+
+/// Moves and scales rows and bias so that the maps of the named classes have mean 0 and the deviation at which a
+/// sigmoid is neither straight nor flat.
+fn centred(start: &Start<'_>, rows: Tensor, bias: Tensor) -> Result<(Tensor, Tensor), TchError> {
+    let attention = Attention::single(rows, bias);
+    let maps = attention.own_maps(&[start.features.shallow_clone()], start.labels)?;
+    let deviation = maps.f_std(true)?.f_clamp_min(f64::from(f32::MIN_POSITIVE))?;
+    let scale = deviation.f_reciprocal()?.f_mul_scalar(DEVIATION)?;
+    let rows = attention.layers[0].rows.f_mul(&scale)?;
+    let bias = attention.bias.f_sub(&maps.f_mean(Kind::Float)?)?.f_mul(&scale)?;
+    Ok((rows, bias))
 }
 
 /// Scales rows `[R, C]` to a mean square of `1 / C`, so that a product with them is about as large as its factor.

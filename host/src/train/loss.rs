@@ -24,8 +24,10 @@ pub enum LossMaps {
 pub struct LossWeights {
     /// Cross-entropy.
     pub cross_entropy: f64,
-    /// Mean of the masks, to the power of 0.3.
+    /// Mean of the masks, to the power of `area_power`.
     pub area: f64,
+    /// 0.3 in the paper, where it makes small masks smaller; 1 counts each pixel alike.
+    pub area_power: f64,
     /// Total variation of the masks.
     pub variation: f64,
     /// What the network still sees of the class where the masks are low.
@@ -36,7 +38,7 @@ pub struct LossWeights {
 impl Default for LossWeights {
     /// The paper's.
     fn default() -> Self {
-        Self { cross_entropy: 1.5, area: 2.0, variation: 0.01, destruction: 0.0 }
+        Self { cross_entropy: 1.5, area: 2.0, area_power: 0.3, variation: 0.01, destruction: 0.0 }
     }
 }
 
@@ -45,7 +47,7 @@ impl Default for LossWeights {
 pub struct LossTerms {
     /// Cross-entropy of the masked network with the clean network's answer.
     pub cross_entropy: Tensor,
-    /// Mean of the masks, to the power of 0.3.
+    /// Mean of the masks, to a power.
     pub area: Tensor,
     /// Total variation of the masks.
     pub variation: Tensor,
@@ -54,15 +56,20 @@ pub struct LossTerms {
 }
 
 impl LossTerms {
-    /// Computes the terms from logits `[B, R]` of the masked network, labels `[B]` and sigmoid masks
-    /// `[B, K, h, w]`.
+    /// Computes the terms from logits `[B, R]` of the masked network, labels `[B]` and masks `[B, K, h, w]`, whose
+    /// area is taken to a power.
     ///
     /// # Errors
     /// Returns libtorch's error when shapes do not fit.
-    pub fn new(logits: &Tensor, labels: &Tensor, masks: &Tensor) -> Result<Self, TchError> {
+    pub fn new(
+        logits: &Tensor,
+        labels: &Tensor,
+        masks: &Tensor,
+        area_power: f64,
+    ) -> Result<Self, TchError> {
         let cross_entropy =
             logits.f_cross_entropy_loss::<Tensor>(labels, None, tch::Reduction::Mean, -100, 0.0)?;
-        let (area, variation) = (area(masks)?, variation(masks)?);
+        let (area, variation) = (area(masks, area_power)?, variation(masks)?);
         Ok(Self { cross_entropy, area, variation, destruction: None })
     }
 
@@ -96,9 +103,9 @@ impl LossTerms {
     }
 }
 
-/// mean((m + 0.0005)^0.3); the small addend keeps the slope finite at 0.
-fn area(masks: &Tensor) -> Result<Tensor, TchError> {
-    masks.f_add_scalar(0.0005)?.f_pow_tensor_scalar(0.3)?.f_mean(Kind::Float)
+/// mean((m + 0.0005)^power); the small addend keeps the slope finite at 0.
+fn area(masks: &Tensor, power: f64) -> Result<Tensor, TchError> {
+    masks.f_add_scalar(0.0005)?.f_pow_tensor_scalar(power)?.f_mean(Kind::Float)
 }
 
 /// Squared differences of neighbours and, at 0.3, squared values on the border, over twice the pictures.
@@ -128,7 +135,7 @@ mod tests {
         // with its four corners counted twice.
         let masks = Tensor::from_slice(&[0.0f32, 1.0, 0.0, 0.0, 0.0, 0.0]).reshape([1, 1, 2, 3]);
         let logits = Tensor::from_slice(&[0.0f32, 0.0]).reshape([1, 2]);
-        let terms = LossTerms::new(&logits, &Tensor::from_slice(&[1i64]), &masks).unwrap();
+        let terms = LossTerms::new(&logits, &Tensor::from_slice(&[1i64]), &masks, 0.3).unwrap();
         let close = |term: &Tensor, value: f64| (term.double_value(&[]) - value).abs() < 1e-6;
         assert!(close(&terms.cross_entropy, 2f64.ln()));
         let area = (1.0005f64.powf(0.3) + 5.0 * 0.0005f64.powf(0.3)) / 6.0;
@@ -142,7 +149,7 @@ mod tests {
     fn a_mask_at_zero_has_a_finite_slope() {
         let masks =
             Tensor::zeros([1, 1, 2, 2], (Kind::Float, tch::Device::Cpu)).set_requires_grad(true);
-        area(&masks).unwrap().backward();
+        area(&masks, 0.3).unwrap().backward();
         assert!(masks.grad().isfinite().all().int64_value(&[]) == 1);
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct Samples {
     /// The classes that the network names.
     pub(super) labels: Vec<i64>,
     pub(super) unreadable: Vec<PictureError>,
-    /// The last stage's feature maps of the first pictures, for the start of the weights.
+    /// The last stage's feature maps of the first pictures, for the start of the weights; their labels come first.
     pub(super) first: Tensor,
     /// The standard deviations of each layer's feature maps, `[C]` each.
     pub(super) deviations: Vec<Tensor>,
@@ -40,8 +40,8 @@ struct Kept {
     pixels: Option<Store>,
 }
 
-/// How many pictures the classifier's own weights are read off.
-const PICTURES_FOR_START: i64 = 4;
+/// How many pictures the weights' start is read off.
+const PICTURES_FOR_START: i64 = 32;
 
 impl Samples {
     /// Asks the frozen network about every picture once.
@@ -53,7 +53,7 @@ impl Samples {
         let mut kept = (!trainer.settings.augment).then(|| Kept::new(trainer, folder));
         let mut spread: Vec<Spread> = trainer.layers.iter().map(|_| Spread::default()).collect();
         let (mut used, mut labels, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
-        let mut first = None;
+        let mut first: Vec<Tensor> = Vec::new();
         let progress = progress::bar(paths.len(), "asking the network");
         let _no_gradients = tch::no_grad_guard();
         let preprocess = trainer.preprocess;
@@ -66,13 +66,16 @@ impl Samples {
             }
             let (features, logits) = trainer.look_at(&views)?;
             labels.extend(Vec::<i64>::try_from(&logits.f_argmax(1, false)?)?);
+            let used_before = used.len();
             used.extend(indices.into_iter().map(|index| paths[index].clone()));
             for (spread, features) in spread.iter_mut().zip(&features) {
                 spread.add(features)?;
             }
-            if let (None, Some(deepest)) = (&first, features.last()) {
-                first =
-                    Some(deepest.narrow(0, 0, deepest.size()[0].min(PICTURES_FOR_START)).copy());
+            if let Some(deepest) = features.last() {
+                let missing = PICTURES_FOR_START - i64::try_from(used_before).unwrap_or(i64::MAX);
+                if missing > 0 {
+                    first.push(deepest.f_narrow(0, 0, missing.min(deepest.size()[0]))?.copy());
+                }
             }
             if let Some(kept) = &mut kept {
                 kept.push(&features, trainer.pixels(&views).as_ref())?;
@@ -80,9 +83,10 @@ impl Samples {
             Ok::<_, TrainError>(())
         })?;
         progress.finish_and_clear();
-        let Some(first) = first else {
+        if used.is_empty() {
             return Err(DatasetError::nothing_readable(paths.len(), &unreadable).into());
-        };
+        }
+        let first = Tensor::f_cat(&first, 0)?;
         let deviations = spread.iter().map(Spread::deviations).collect::<Result<_, _>>()?;
         Ok(Self { paths: used, labels, unreadable, first, deviations, kept })
     }

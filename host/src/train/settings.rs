@@ -1,7 +1,7 @@
 //! How to train: one place for every default.
 
 use clap::ValueEnum;
-use lcam_models::metadata::Variant;
+use lcam_models::metadata::{Activation, Variant};
 use serde::{Deserialize, Serialize};
 
 use super::fill::Fill;
@@ -38,6 +38,8 @@ pub struct Settings {
     pub variant: Variant,
     /// How many layers the attention mechanism looks at, as far as the network has so many.
     pub layers: usize,
+    /// What makes the maps of the attention mechanism's sums, in training and in the file.
+    pub activation: Activation,
     /// Where the weights start.
     pub init: Init,
     /// How raw maps become masks.
@@ -101,16 +103,16 @@ impl Settings {
     fn masked_pictures() -> Self {
         Self {
             layers: 3,
+            activation: Activation::Sigmoid,
             mask: MaskKind::MinMax,
             loss: LossMaps::Diagonal,
             loss_weights: LossWeights {
                 cross_entropy: 1.0,
-                area: 0.0,
+                area: 0.7,
+                area_power: 1.0,
                 variation: 0.002,
                 destruction: 0.0,
             },
-            learning_rate: 1e-3,
-            learning_rate_decay: 1.0,
             ..Self::masked_features()
         }
     }
@@ -123,6 +125,7 @@ impl Settings {
         Self {
             variant: Variant::Fm,
             layers: 1,
+            activation: Activation::None,
             init: Init::Classifier,
             mask: MaskKind::Sigmoid,
             shares: vec![1.0, 0.5, 0.15],

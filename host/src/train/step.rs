@@ -113,11 +113,12 @@ impl Trainer<'_> {
     fn terms(&self, masks: &Masks, part: &Batch, draw: Draw) -> Result<LossTerms, TrainError> {
         let graph = self.classifier.graph();
         let wanted = [self.classifier.logits()];
+        let power = self.settings.loss_weights.area_power;
         let (Variant::Img, Some(pixels)) = (self.settings.variant, &part.pixels) else {
             let deepest = part.features.last().unwrap_or(&masks.own);
             let masked = deepest.f_mul(&masks.own)?;
             let logits = graph.run(&[(self.layers.deepest.value, &masked)], &wanted)?.remove(0);
-            return Ok(LossTerms::new(&logits, &part.labels, &masks.all)?);
+            return Ok(LossTerms::new(&logits, &part.labels, &masks.all, power)?);
         };
         let sides = pixels.size();
         let full = upsample(&masks.own, [sides[2], sides[3]])?;
@@ -131,7 +132,7 @@ impl Trainer<'_> {
                 graph.run(&[(self.classifier.image(), &masked)], &wanted)?.remove(0),
             )
         };
-        let terms = LossTerms::new(&answer(&kept)?, &part.labels, &masks.all)?;
+        let terms = LossTerms::new(&answer(&kept)?, &part.labels, &masks.all, power)?;
         if self.settings.loss_weights.destruction == 0.0 {
             return Ok(terms);
         }

@@ -41,7 +41,7 @@ pub(crate) fn explained(attention: &Attention, quantization: Quantization) -> Ex
         quantization,
         preprocess: Preprocess::usual(classifier.input_size(), Normalization::TF),
         labels: Labels::numbered(1000),
-        attention: AttentionLayout { layers: Vec::new(), bias: String::new() },
+        attention: AttentionLayout::default(),
         provenance: Provenance::default(),
     };
     attach(&model(), &classifier, &layers, attention, metadata).expect("an explained model")
