@@ -17,6 +17,7 @@ mod step;
 pub mod store;
 
 use std::path::Path;
+use std::time::Instant;
 
 use lcam_models::metadata::Variant;
 use lcam_models::picture::PictureError;
@@ -188,6 +189,7 @@ impl Trainer<'_> {
         order.shuffle(&mut generator(self.settings.seed, epoch as u64, u64::MAX));
         let progress =
             progress::bar(order.len(), &format!("epoch {}/{}", epoch + 1, self.settings.epochs));
+        let begin = Instant::now();
         let mut sum = Metrics::default();
         let rate = self.settings.learning_rate_of(epoch);
         let mut update = 0;
@@ -204,7 +206,7 @@ impl Trainer<'_> {
         };
         samples.for_each_batch(self, epoch, &order, &mut learn)?;
         progress.finish_and_clear();
-        Ok(sum.mean())
+        Ok(Metrics { seconds: begin.elapsed().as_secs_f64(), ..sum.mean() })
     }
 }
 

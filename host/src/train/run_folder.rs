@@ -29,6 +29,9 @@ pub struct Metrics {
     pub destruction: f64,
     /// Pictures seen.
     pub pictures: f64,
+    /// How long it took.
+    #[serde(default)]
+    pub seconds: f64,
 }
 
 /// A run folder that cannot be used.
@@ -124,6 +127,7 @@ impl Metrics {
             variation: self.variation / count,
             destruction: self.destruction / count,
             pictures: self.pictures,
+            seconds: self.seconds,
         }
     }
 }

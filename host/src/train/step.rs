@@ -79,6 +79,7 @@ impl Trainer<'_> {
                 variation: value(&terms.variation),
                 destruction: terms.destruction.as_ref().map_or(0.0, value),
                 pictures,
+                seconds: 0.0,
             });
         }
         optimizer.step(&gradients, rate)?;
