@@ -7,6 +7,5 @@ pub mod cli;
 pub mod engine;
 pub mod frame;
 mod isolate;
-pub mod npy;
 pub mod screen;
 pub mod tiny_model;

@@ -122,6 +122,10 @@ impl Classifier {
         &self.graph
     }
 
+    pub(crate) fn graph_mut(&mut self) -> &mut Graph {
+        &mut self.graph
+    }
+
     /// Gives the tensor that takes the picture.
     #[must_use]
     pub fn image(&self) -> ValueId {

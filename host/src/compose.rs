@@ -8,8 +8,17 @@
 //! OUTPUT/manifest.csv   settings.json   train/{images,masks}/00000.png ...   held-out/{images,masks}/...
 //! ```
 //!
+//! For the two-object test there are also pictures of two objects of different groups, each in its own half:
+//!
+//! ```text
+//! OUTPUT/pairs.csv   train/pairs/{images,first,second,masks-first,masks-second}/00000.png ...   held-out/...
+//! ```
+//!
+//! `first` and `second` show one of the objects alone at the same place, with its mask.
+//!
 //! The same settings and pictures give the same files. At most one background is in memory at a time.
 
+mod pairs;
 mod paste;
 mod plan;
 mod sources;
@@ -18,7 +27,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use image::{GrayImage, RgbImage};
+use image::RgbImage;
 use indicatif::ProgressBar;
 use lcam_models::atomic_file::{self, WriteError};
 use lcam_models::picture::{PictureError, read_cutout, read_picture};
@@ -27,6 +36,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::{DatasetError, list_pictures};
 use crate::progress;
+pub use pairs::PAIRS;
+use pairs::Pair;
 use plan::Composite;
 use sources::{Rejected, Split};
 
@@ -41,11 +52,19 @@ pub struct Settings {
     pub seed: u64,
     /// The share of objects, backgrounds and composites for training, above 0 and at most 1.
     pub split: f64,
+    /// How many pictures of two objects, both parts together; none as a rule.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub pairs: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { count: 3200, size: 256, seed: 1, split: 0.75 }
+        Self { count: 3200, size: 256, seed: 1, split: 0.75, pairs: 0 }
     }
 }
 
@@ -84,6 +103,8 @@ pub struct Composed {
 pub struct Counts {
     /// Composites.
     pub composites: usize,
+    /// Pictures of two objects.
+    pub pairs: usize,
     /// Object cut-outs to choose from.
     pub objects: usize,
     /// Backgrounds to choose from.
@@ -151,6 +172,7 @@ pub fn compose(
     let backgrounds = sources::backgrounds(&list(backgrounds)?, &mut left_out);
     let backgrounds = Split::new("backgrounds", backgrounds, settings, &left_out)?;
     let composites = plan::composites(settings, &objects, &backgrounds);
+    let pairs = pairs::plan(settings, &objects, &backgrounds)?;
     let whole = |problem: std::io::Error| failed(output, &problem);
     let parent = match output.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -159,7 +181,8 @@ pub fn compose(
     fs::create_dir_all(parent).map_err(whole)?;
     let folder = tempfile::Builder::new().prefix(".lcam-").tempdir_in(parent).map_err(whole)?;
     write_pictures(folder.path(), &composites, settings.size)?;
-    write_manifest(folder.path(), &composites)?;
+    write_manifest(folder.path(), "manifest.csv", &composites)?;
+    pairs::write(folder.path(), &pairs, settings.size)?;
     let text = serde_json::to_string_pretty(settings).unwrap_or_default();
     atomic_file::write(&folder.path().join("settings.json"), text.as_bytes())?;
     make_readable(folder.path()).map_err(whole)?;
@@ -167,7 +190,7 @@ pub fn compose(
         fs::remove_dir(output).map_err(whole)?;
     }
     fs::rename(folder.keep(), output).map_err(whole)?;
-    Ok(Composed { parts: counts(&composites, &objects, &backgrounds), left_out })
+    Ok(Composed { parts: counts(&composites, &pairs, &objects, &backgrounds), left_out })
 }
 
 fn list(folders: &[PathBuf]) -> Result<Vec<PathBuf>, DatasetError> {
@@ -189,12 +212,16 @@ fn check_free(output: &Path) -> Result<(), ComposeError> {
 
 fn counts(
     composites: &[Composite],
+    pairs: &[Pair],
     objects: &Split,
     backgrounds: &Split,
 ) -> BTreeMap<Part, Counts> {
     let mut parts = BTreeMap::<Part, Counts>::new();
     for composite in composites {
         parts.entry(composite.part).or_default().composites += 1;
+    }
+    for pair in pairs {
+        parts.entry(pair.part()).or_default().pairs += 1;
     }
     for (&part, counts) in &mut parts {
         counts.objects = objects.pictures(part);
@@ -237,25 +264,25 @@ fn write_pair(
     size: u32,
 ) -> Result<(), ComposeError> {
     let object = read_cutout(&composite.object)?;
-    let (picture, mask): (RgbImage, GrayImage) = paste::paste(background, &object, composite, size);
-    let save = |path: &Path, result: Result<(), image::ImageError>| {
-        result.map_err(|error| ComposeError::Output {
-            path: path.to_owned(),
-            problem: error.to_string(),
-        })
-    };
+    let canvas = paste::canvas(background, composite, size);
+    let (picture, mask) = paste::paste(canvas, &object, composite);
     let path = folder.join(&composite.image);
-    save(&path, picture.save(&path))?;
+    saved(&path, picture.save(&path))?;
     let path = folder.join(&composite.mask);
-    save(&path, mask.save(&path))
+    saved(&path, mask.save(&path))
 }
 
-fn write_manifest(folder: &Path, composites: &[Composite]) -> Result<(), ComposeError> {
-    let path = folder.join("manifest.csv");
+fn saved(path: &Path, result: Result<(), image::ImageError>) -> Result<(), ComposeError> {
+    result
+        .map_err(|error| ComposeError::Output { path: path.to_owned(), problem: error.to_string() })
+}
+
+fn write_manifest(folder: &Path, name: &str, rows: &[impl Serialize]) -> Result<(), ComposeError> {
+    let path = folder.join(name);
     let failed = |problem: String| ComposeError::Output { path: path.clone(), problem };
     let mut writer = csv::Writer::from_path(&path).map_err(|error| failed(error.to_string()))?;
-    for composite in composites {
-        writer.serialize(composite).map_err(|error| failed(error.to_string()))?;
+    for row in rows {
+        writer.serialize(row).map_err(|error| failed(error.to_string()))?;
     }
     writer.flush().map_err(|error| failed(error.to_string()))
 }

@@ -16,13 +16,18 @@
 //! map's sum in it (energy, Wang et al. 2020).
 
 mod explained;
+mod maps;
 mod masks;
 mod methods;
 mod metrics;
+mod pairs;
+mod sanity;
 mod summary;
 
 use std::path::PathBuf;
 
+use indicatif::ProgressBar;
+use lcam_models::atomic_file::WriteError;
 use lcam_models::explained::ExplainedError;
 use lcam_models::map::{ClassMap, ExplanationMap, GridSize, MapError};
 use lcam_models::picture::PictureError;
@@ -36,10 +41,13 @@ use crate::graph::RunError;
 use crate::pictures::{self, View};
 use crate::progress;
 pub use explained::Explained;
+pub use maps::MapFolder;
 pub use masks::{MaskError, MaskFolder};
-pub use methods::Method;
 use methods::Pass;
+pub use methods::{Method, Passes, RISE_MASKS};
 pub use metrics::{keep_highest, lies_in, share_in};
+pub use pairs::{PairFigures, PairSummary, Pairs, evaluate_pairs};
+pub use sanity::{CONSTANT_LIMIT, CORRELATION_LIMIT, Check, MethodSanity, Sanity, check_sanity};
 pub use summary::{Interval, Summary, summarize};
 
 /// The shares of pixels that keep their values.
@@ -59,8 +67,12 @@ pub struct Options {
     pub methods: Vec<Method>,
     /// The most pictures, taken evenly from the folder.
     pub limit: Option<usize>,
-    /// What the random maps depend on.
+    /// What the random maps and the masks of RISE depend on.
     pub seed: u64,
+    /// How many masks RISE draws.
+    pub rise_masks: usize,
+    /// Where the raw class maps are written.
+    pub maps: Option<MapFolder>,
 }
 
 /// All that was measured.
@@ -131,6 +143,31 @@ pub enum EvaluateError {
     /// libtorch refused.
     #[error(transparent)]
     Torch(#[from] TchError),
+    /// The folder for the maps holds something.
+    #[error("{path} already exists and is not empty; choose another --maps or remove it")]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder for a map cannot be made.
+    #[error("cannot write {path}: {problem}; check that the folder is writable and has room")]
+    Maps {
+        /// The map.
+        path: PathBuf,
+        /// What the operating system said.
+        problem: std::io::Error,
+    },
+    /// A map cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A method cannot make its map.
+    #[error("{method} has no map: {problem}")]
+    ClassMap {
+        /// The method.
+        method: Method,
+        /// What is wrong with it.
+        problem: MapError,
+    },
     /// A method's map cannot be used.
     #[error("the map of {method} for {picture} cannot be used: {problem}")]
     Map {
@@ -176,7 +213,7 @@ pub fn evaluate(model: &Explained, options: &Options) -> Result<Evaluation, Eval
             progress.inc(1);
         }
         if !read.views.is_empty() {
-            evaluation.outcomes.extend(measure(model, options, read)?);
+            evaluation.outcomes.extend(measure(model, options, read, &progress)?);
         }
         Ok::<_, EvaluateError>(())
     })?;
@@ -213,8 +250,11 @@ fn measure(
     model: &Explained,
     options: &Options,
     batch: Batch,
+    progress: &ProgressBar,
 ) -> Result<Vec<Outcome>, EvaluateError> {
-    let pass = Pass::new(model, &batch.views, &batch.numbers, options.seed)?;
+    let pass = Pass::new(model, &batch.views, &batch.numbers, options.seed)?
+        .rise_masks(options.rise_masks)
+        .progress(progress);
     let mut outcomes: Vec<Outcome> = (0..batch.views.len())
         .map(|index| Outcome {
             picture: batch.paths[index].clone(),
@@ -224,7 +264,12 @@ fn measure(
         })
         .collect();
     for &method in &options.methods {
-        let maps = explanation_maps(model, &pass, method, &batch.paths)?;
+        let maps = class_maps(model, &pass, method, &batch.paths)?;
+        if let Some(folder) = &options.maps {
+            let mut pictures = batch.paths.iter().zip(&maps);
+            pictures.try_for_each(|(picture, map)| folder.write(method, picture, map))?;
+        }
+        let maps = upsampled(model, &maps);
         for (outcome, (map, mask)) in outcomes.iter_mut().zip(maps.iter().zip(&batch.masks)) {
             outcome.scores.push(Scores {
                 masked: Vec::with_capacity(KEPT.len()),
@@ -242,30 +287,34 @@ fn measure(
     Ok(outcomes)
 }
 
-/// Gives a method's maps for the named classes, in 0..=1 and at the size of the pictures.
-fn explanation_maps(
+/// Gives a method's raw maps for the classes of a pass.
+fn class_maps(
     model: &Explained,
     pass: &Pass,
     method: Method,
     paths: &[PathBuf],
-) -> Result<Vec<ExplanationMap>, EvaluateError> {
+) -> Result<Vec<ClassMap>, EvaluateError> {
     let maps = method.class_maps(model, pass)?;
     let (_, _, height, width) = maps.size4()?;
     let side = |side| usize::try_from(side).unwrap_or(0);
     let grid = GridSize { height: side(height), width: side(width) };
-    let input = model.preprocess().input;
-    let full = GridSize { height: input.height as usize, width: input.width as usize };
-    let scale = |(index, path): (usize, &PathBuf)| {
+    let map = |(index, path): (usize, &PathBuf)| {
         let index = i64::try_from(index).unwrap_or(0);
         let values = Vec::<f32>::try_from(&maps.f_narrow(0, index, 1)?.f_reshape([-1i64])?)?;
-        let map = ClassMap::new(grid, values).map_err(|problem| EvaluateError::Map {
+        ClassMap::new(grid, values).map_err(|problem| EvaluateError::Map {
             method,
             picture: path.clone(),
             problem,
-        })?;
-        Ok(map.min_max().upsample(full))
+        })
     };
-    paths.iter().enumerate().map(scale).collect()
+    paths.iter().enumerate().map(map).collect()
+}
+
+/// Scales raw maps to 0..=1 and gives them the size of the pictures.
+fn upsampled(model: &Explained, maps: &[ClassMap]) -> Vec<ExplanationMap> {
+    let input = model.preprocess().input;
+    let full = GridSize { height: input.height as usize, width: input.width as usize };
+    maps.iter().map(|map| map.min_max().upsample(full)).collect()
 }
 
 /// Classifies the pictures times their maps, of which only the highest `share` is kept; gives the confidences

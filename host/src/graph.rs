@@ -164,6 +164,11 @@ impl Graph {
         self.constants.get(&value)
     }
 
+    /// Puts another tensor of the same shape in the place of a constant one.
+    pub(crate) fn set_constant(&mut self, value: ValueId, tensor: Tensor) {
+        self.constants.insert(value, tensor);
+    }
+
     /// Tells whether several pictures can go through at once.
     #[must_use]
     pub fn batching(&self) -> Batching {

@@ -58,7 +58,7 @@ fn make(folder: &Path, name: &str, settings: &Settings) -> Result<Composed, Comp
     compose(&[objects], &[backgrounds], &folder.join(name), settings)
 }
 
-const SETTINGS: Settings = Settings { count: 24, size: 96, seed: 5, split: 0.5 };
+const SETTINGS: Settings = Settings { count: 24, size: 96, seed: 5, split: 0.5, pairs: 0 };
 
 #[test]
 fn masks_are_where_the_objects_are() {

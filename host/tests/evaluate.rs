@@ -51,6 +51,8 @@ fn options(folder: &Path, methods: &[Method]) -> Options {
         methods: methods.to_vec(),
         limit: None,
         seed: 1,
+        rise_masks: 64,
+        maps: None,
     }
 }
 

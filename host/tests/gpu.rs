@@ -94,6 +94,8 @@ fn a_cuda_device_measures_the_same_figures() {
         methods: vec![Method::Lcam, Method::Cam],
         limit: None,
         seed: 1,
+        rise_masks: 64,
+        maps: None,
     };
     let measure = |device: Device| {
         let explained = lite0::explained(&attention, Quantization::None);

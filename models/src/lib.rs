@@ -13,6 +13,7 @@ pub mod class;
 pub mod explained;
 pub mod map;
 pub mod metadata;
+pub mod npy;
 pub mod onnx;
 pub mod picture;
 pub mod preprocess;

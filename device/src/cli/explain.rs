@@ -11,6 +11,7 @@ use image::RgbImage;
 use lcam_models::atomic_file;
 use lcam_models::class::ClassIndex;
 use lcam_models::map::{ExplanationMap, GridSize};
+use lcam_models::npy;
 use lcam_models::picture::read_picture;
 use lcam_models::preprocess::ImageSize;
 use lcam_models::scores::Ranked;
@@ -22,7 +23,6 @@ use super::outputs::Outputs;
 use crate::engine::Engine;
 use crate::frame::Frame;
 use crate::isolate;
-use crate::npy;
 use crate::screen::{self, Explained, Rank, Scene};
 
 /// Names pictures and draws where the evidence lies.
@@ -167,7 +167,8 @@ impl Explain {
         if let (Some(path), Some(map)) = (&self.map, maps.first()) {
             let ImageSize { width, height } = engine.metadata().preprocess.input;
             let size = GridSize { height: height as usize, width: width as usize };
-            atomic_file::write(path, &npy::encode(&map.upsample(size)))?;
+            let map = map.upsample(size);
+            atomic_file::write(path, &npy::encode(map.size(), map.values()))?;
         }
         atomic_file::write(&output, &png)?;
         Ok(Report { output: output.display().to_string(), ..report })

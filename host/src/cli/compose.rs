@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 
-use crate::compose::{Settings, compose};
+use crate::compose::{PAIRS, Settings, compose};
 
 /// Puts object cut-outs on backgrounds: pictures to train on and to measure with.
 #[derive(Debug, Args)]
@@ -32,6 +32,9 @@ pub(super) struct Compose {
     /// The share of objects, backgrounds and composites for training; the rest is held out.
     #[arg(long, default_value_t = Settings::default().split)]
     split: f64,
+    /// Also make so many pictures of two objects, both parts together, for `lcam-host evaluate --pairs`.
+    #[arg(long, default_value_t = Settings::default().pairs, value_parser = parse_pairs)]
+    pairs: usize,
 }
 
 impl Compose {
@@ -39,8 +42,13 @@ impl Compose {
         if !(self.split > 0.0 && self.split <= 1.0) {
             bail!("the split {} must be above 0 and at most 1", self.split);
         }
-        let settings =
-            Settings { count: self.count, size: self.size, seed: self.seed, split: self.split };
+        let settings = Settings {
+            count: self.count,
+            size: self.size,
+            seed: self.seed,
+            split: self.split,
+            pairs: self.pairs,
+        };
         let composed = compose(&self.objects, &self.backgrounds, &self.output, &settings)?;
         let mut text = String::new();
         for (part, counts) in composed.parts {
@@ -53,6 +61,10 @@ impl Compose {
                 counts.objects,
                 counts.backgrounds,
             );
+            if counts.pairs > 0 {
+                let folder = self.output.join(part.folder()).join(PAIRS);
+                let _ = writeln!(text, "{}: {} pairs of objects", folder.display(), counts.pairs);
+            }
         }
         for rejected in composed.left_out {
             let _ = writeln!(text, "left out: {rejected}");
@@ -65,5 +77,12 @@ fn parse_count(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count @ 2..=1_000_000) => Ok(count),
         _ => Err("give a number from 2 to 1000000".to_owned()),
+    }
+}
+
+fn parse_pairs(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ (0 | 2..=1_000_000)) => Ok(count),
+        _ => Err("give a number from 2 to 1000000, or 0 for none".to_owned()),
     }
 }

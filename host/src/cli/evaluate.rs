@@ -14,8 +14,8 @@ use tch::Device;
 use super::device::parse_device;
 use super::outputs;
 use crate::evaluate::{
-    Evaluation, Explained, Interval, KEPT, MaskFolder, Method, Options, Outcome, Summary, evaluate,
-    summarize,
+    Evaluation, Explained, Interval, KEPT, MapFolder, MaskFolder, Method, Options, Outcome, Pairs,
+    RISE_MASKS, Sanity, Summary, check_sanity, evaluate, evaluate_pairs, summarize,
 };
 
 /// Measures how faithful a model's explanation maps are.
@@ -36,9 +36,21 @@ pub(super) struct Evaluate {
     /// The most pictures, taken evenly from the folder.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// What the random maps depend on.
+    /// What the random maps and the masks of RISE depend on.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// How many masks RISE draws: as many passes through the network for each picture.
+    #[arg(long, default_value_t = RISE_MASKS as u64, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    rise_masks: u64,
+    /// Checks that the maps depend on what the network has learnt and on the class, and are not constant.
+    #[arg(long)]
+    sanity: bool,
+    /// Makes the two-object test with the pairs in DIR, as `lcam-host compose --pairs` makes them.
+    #[arg(long, value_name = "DIR")]
+    pairs: Option<PathBuf>,
+    /// Writes each method's raw class map of each picture as an array of NumPy: DIR/METHOD/PICTURE.npy.
+    #[arg(long, value_name = "DIR")]
+    maps: Option<PathBuf>,
     /// Where all figures are written, picture by picture.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -61,7 +73,18 @@ struct Report<'a> {
     methods: &'a [Summary],
     unreadable: Vec<String>,
     unusable_masks: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sanity: Option<&'a Sanity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pairs: Option<&'a Pairs>,
     outcomes: &'a [Outcome],
+}
+
+/// What is tested beside the figures.
+#[derive(Default)]
+struct ExtraTests {
+    sanity: Option<Sanity>,
+    pairs: Option<Pairs>,
 }
 
 impl Evaluate {
@@ -85,17 +108,41 @@ impl Evaluate {
             methods,
             limit: self.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
             seed: self.seed,
+            maps: self.maps.as_ref().map(|maps| MapFolder::new(maps, &self.images)).transpose()?,
+            rise_masks: usize::try_from(self.rise_masks).unwrap_or(RISE_MASKS),
         };
         let evaluation = evaluate(&model, &options).with_context(context)?;
         let summaries = summarize(&options.methods, &evaluation.outcomes);
+        let extra = self.extra_tests(&model, &options).with_context(context)?;
         if let Some(path) = &self.json {
-            let text = serde_json::to_string_pretty(&self.report(&evaluation, &summaries))?;
+            let text = serde_json::to_string_pretty(&self.report(&evaluation, &summaries, &extra))?;
             atomic_file::write(path, text.as_bytes())?;
         }
         if self.record {
             self.record(&evaluation, &summaries)?;
         }
-        Ok(table(&evaluation, &summaries))
+        let mut text = table(&evaluation, &summaries);
+        let sanity = extra.sanity.as_ref().map(ToString::to_string);
+        let pairs = extra.pairs.as_ref().map(ToString::to_string);
+        for part in [sanity, pairs].into_iter().flatten() {
+            text.push('\n');
+            text.push_str(&part);
+        }
+        Ok(text)
+    }
+
+    /// Makes the tests beside the figures that are asked for.
+    fn extra_tests(&self, model: &Explained, options: &Options) -> anyhow::Result<ExtraTests> {
+        let mut extra = ExtraTests::default();
+        if self.sanity {
+            let mut randomized = Explained::read(&self.model, self.device)?;
+            let tensors = randomized.randomize(self.seed)?;
+            extra.sanity = Some(check_sanity(model, &randomized, tensors, options)?);
+        }
+        if let Some(folder) = &self.pairs {
+            extra.pairs = Some(evaluate_pairs(model, folder, options)?);
+        }
+        Ok(extra)
     }
 
     /// Rewrites the model file with the figures of its own maps.
@@ -125,7 +172,12 @@ impl Evaluate {
         Ok(write_model(&self.model, &model)?)
     }
 
-    fn report<'a>(&'a self, evaluation: &'a Evaluation, methods: &'a [Summary]) -> Report<'a> {
+    fn report<'a>(
+        &'a self,
+        evaluation: &'a Evaluation,
+        methods: &'a [Summary],
+        extra: &'a ExtraTests,
+    ) -> Report<'a> {
         Report {
             tool: concat!("lcam-host ", env!("CARGO_PKG_VERSION")),
             model: &self.model,
@@ -135,6 +187,8 @@ impl Evaluate {
             methods,
             unreadable: evaluation.unreadable.iter().map(ToString::to_string).collect(),
             unusable_masks: evaluation.unusable_masks.iter().map(ToString::to_string).collect(),
+            sanity: extra.sanity.as_ref(),
+            pairs: extra.pairs.as_ref(),
             outcomes: &evaluation.outcomes,
         }
     }

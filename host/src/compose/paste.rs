@@ -9,13 +9,8 @@ use lcam_models::preprocess::{CropBox, ImageSize, resample};
 use super::plan::Composite;
 use super::sources::OPAQUE;
 
-/// Gives the composite and its mask, `size` x `size` each.
-pub(super) fn paste(
-    background: &RgbImage,
-    object: &RgbaImage,
-    plan: &Composite,
-    size: u32,
-) -> (RgbImage, GrayImage) {
+/// Gives the part of the background that a composite uses, `size` x `size`.
+pub(super) fn canvas(background: &RgbImage, plan: &Composite, size: u32) -> RgbImage {
     let side = f64::from(plan.background_side);
     let square = CropBox {
         left: plan.background_left.into(),
@@ -27,13 +22,23 @@ pub(super) fn paste(
     if plan.background_mirrored {
         flip_horizontal_in_place(&mut canvas);
     }
+    canvas
+}
+
+/// Puts the object on a canvas; gives the picture and the object's mask.
+pub(super) fn paste(
+    canvas: RgbImage,
+    object: &RgbaImage,
+    plan: &Composite,
+) -> (RgbImage, GrayImage) {
+    let (width, height) = canvas.dimensions();
     let mut object = resized(object, plan);
     if plan.object_mirrored {
         flip_horizontal_in_place(&mut object);
     }
     let mut picture = image::DynamicImage::ImageRgb8(canvas).into_rgba8();
     overlay(&mut picture, &object, plan.left.into(), plan.top.into());
-    let mut mask = GrayImage::new(size, size);
+    let mut mask = GrayImage::new(width, height);
     for (x, y, _) in object.enumerate_pixels().filter(|(_, _, pixel)| pixel.0[3] >= OPAQUE) {
         mask.put_pixel(plan.left + x, plan.top + y, Luma([255]));
     }

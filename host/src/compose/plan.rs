@@ -63,11 +63,12 @@ pub(super) fn composites(
         .collect()
 }
 
-fn pick<'a>(group: &'a [Source], random: &mut StdRng) -> &'a Source {
+pub(super) fn pick<'a>(group: &'a [Source], random: &mut StdRng) -> &'a Source {
     &group[random.random_range(0..group.len())]
 }
 
-fn composite(
+/// Plans one composite, with an object of any size at any place.
+pub(super) fn composite(
     part: Part,
     number: usize,
     (object, background): (&Source, &Source),
@@ -79,9 +80,7 @@ fn composite(
     let short = background.area.size.width.min(background.area.size.height);
     let side = random.random_range(size.min(short)..=short);
     let longer = f64::from(size) * random.random_range(OBJECT_SHARE);
-    let scale = longer / f64::from(object_size.width.max(object_size.height));
-    let scaled = |side: u32| round(f64::from(side) * scale).clamp(1, size);
-    let (width, height) = (scaled(object_size.width), scaled(object_size.height));
+    let [width, height] = scaled(object_size.width, object_size.height, longer, size);
     Composite {
         part,
         image: folder.join("images").join(format!("{number:05}.png")),
@@ -102,6 +101,19 @@ fn composite(
         width,
         height,
     }
+}
+
+impl Composite {
+    /// Gives the object another size, by its longer side in pixels; where it lies is for the caller to say.
+    pub(super) fn resize_object(&mut self, longer: f64, size: u32) {
+        [self.width, self.height] = scaled(self.object_width, self.object_height, longer, size);
+    }
+}
+
+/// Scales a box to a longer side, at most the composite's `size`.
+fn scaled(width: u32, height: u32, longer: f64, size: u32) -> [u32; 2] {
+    let scale = longer / f64::from(width.max(height));
+    [width, height].map(|side| round(f64::from(side) * scale).clamp(1, size))
 }
 
 #[expect(

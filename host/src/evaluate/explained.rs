@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lcam_models::explained::{EXPLANATION, ExplainedModel};
+use lcam_models::explained::{Attention, EXPLANATION, ExplainedModel};
 use lcam_models::metadata::Metadata;
 use lcam_models::preprocess::Preprocess;
 use tch::{Device, Tensor};
@@ -16,6 +16,9 @@ use crate::graph::{RunError, ValueId};
 pub struct Explained {
     classifier: Classifier,
     metadata: Metadata,
+    attention: Attention,
+    adapters: Vec<ValueId>,
+    layers: Vec<ValueId>,
     feature_maps: ValueId,
     explanation: ValueId,
 }
@@ -34,7 +37,7 @@ impl Explained {
     /// # Errors
     /// Returns [`EvaluateError`] when it cannot be run.
     pub fn new(model: ExplainedModel, device: Device) -> Result<Self, EvaluateError> {
-        let (proto, metadata, _) = model.into_parts();
+        let (proto, metadata, attention) = model.into_parts();
         let mut classifier = Classifier::new(&proto, None)?;
         classifier.to_device(device)?;
         let value = |name: &str| {
@@ -42,9 +45,13 @@ impl Explained {
             found.ok_or_else(|| EvaluateError::Missing { name: name.to_owned() })
         };
         // With several layers, the deepest one is what methods on feature maps work with: it comes last.
-        let layer = metadata.attention.layers.last().map_or("", |layer| &layer.feature_maps);
-        let (feature_maps, explanation) = (value(layer)?, value(EXPLANATION)?);
-        Ok(Self { classifier, metadata, feature_maps, explanation })
+        let layers = metadata.attention.layers.iter().map(|layer| value(&layer.feature_maps));
+        let layers = layers.collect::<Result<Vec<_>, _>>()?;
+        let adapters = attention.adapters().map(value).collect::<Result<_, _>>()?;
+        let explanation = value(EXPLANATION)?;
+        // The contract has at least one layer.
+        let feature_maps = layers.last().copied().unwrap_or(explanation);
+        Ok(Self { classifier, metadata, attention, adapters, layers, feature_maps, explanation })
     }
 
     /// Gives the classifier.
@@ -75,6 +82,28 @@ impl Explained {
     #[must_use]
     pub fn explanation(&self) -> ValueId {
         self.explanation
+    }
+
+    /// Gives the file's attention mechanism, for the maps of classes that were not named.
+    #[must_use]
+    pub fn attention(&self) -> &Attention {
+        &self.attention
+    }
+
+    /// Gives the adapted feature maps that the attention mechanism weights, `[B, C, h*w]` each.
+    #[must_use]
+    pub fn adapters(&self) -> &[ValueId] {
+        &self.adapters
+    }
+
+    /// Gives the feature maps of all layers that the attention mechanism looks at, the deepest last.
+    #[must_use]
+    pub fn layers(&self) -> &[ValueId] {
+        &self.layers
+    }
+
+    pub(super) fn classifier_mut(&mut self) -> &mut Classifier {
+        &mut self.classifier
     }
 
     /// Runs the network on normalised pictures `[B, 3, H, W]`.

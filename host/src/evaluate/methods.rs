@@ -1,18 +1,32 @@
-//! The methods that are compared. Each gives a raw class map for the class that the network names.
+//! The methods that are compared. Each gives a raw class map for one class of each picture.
+//!
+//! All but `lcam` and `rise` work on the feature maps of the explained layer, the deepest one where the
+//! attention mechanism looks at several. Methods that mask pictures leave black what they take away. How far
+//! these implementations are from other people's is measured in host/METHODS.md.
+
+mod gradients;
+mod masked;
+mod own;
+mod pass;
+mod recipro_cam;
+mod rise;
+mod score_cam;
 
 use std::fmt;
 
 use clap::ValueEnum;
-use rand::RngExt;
 use serde::Serialize;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-use super::{EvaluateError, Explained, confidences};
-use crate::pictures::{self, View};
-use crate::random::generator;
+use super::{EvaluateError, Explained};
+pub(super) use pass::Pass;
+
+/// How many masks RISE draws where nothing else is asked for (Petsiuk et al. 2018 take 4000 for VGG-16 and
+/// 8000 for ResNet-50).
+pub const RISE_MASKS: usize = 4000;
 
 /// A way to explain a classification.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// The model file's own explanation, from the same pass as the class.
@@ -21,8 +35,47 @@ pub enum Method {
     /// logit by them, averaged over space. With global average pooling and one linear layer these are that
     /// layer's weights, as in the paper; under any other head they are Grad-CAM without its cut at 0.
     Cam,
+    /// Grad-CAM (Selvaraju et al. 2017): what `cam` gives, cut at 0.
+    GradCam,
+    /// Grad-CAM++ (Chattopadhay et al. 2018): the feature maps, weighted by the positive derivatives of the
+    /// class's logit, of which each cell counts as much as it takes to explain the logit.
+    #[value(name = "grad-cam++")]
+    #[serde(rename = "grad-cam++")]
+    GradCamPlusPlus,
+    /// LayerCAM (Jiang et al. 2021): each cell of the feature maps, weighted by its own positive derivative.
+    LayerCam,
+    /// Score-CAM (Wang et al. 2020): the feature maps, weighted by the class's logit for the picture times
+    /// each of them.
+    ScoreCam,
+    /// Recipro-CAM (Byun and Lee 2023): the confidence when of the feature maps only the surroundings of one
+    /// cell are left, cell by cell.
+    ReciproCam,
+    /// RISE (Petsiuk et al. 2018): the mean of random masks, weighted by the confidence behind them.
+    Rise,
     /// Noise: what a map is worth that knows nothing.
     Random,
+}
+
+/// What a method computes for one picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Passes {
+    /// Passes through the whole network, with the one that names the class.
+    pub network: usize,
+    /// Passes through what comes after the explained layer.
+    pub head: usize,
+    /// Whether derivatives are propagated back from the logit to the explained layer.
+    pub backward: bool,
+}
+
+impl fmt::Display for Passes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.network)?;
+        match (self.backward, self.head) {
+            (true, _) => f.write_str(" + backward"),
+            (false, 0) => Ok(()),
+            (false, head) => write!(f, " + {head} of the head"),
+        }
+    }
 }
 
 impl fmt::Display for Method {
@@ -30,96 +83,65 @@ impl fmt::Display for Method {
         f.write_str(match self {
             Self::Lcam => "lcam",
             Self::Cam => "cam",
+            Self::GradCam => "grad-cam",
+            Self::GradCamPlusPlus => "grad-cam++",
+            Self::LayerCam => "layer-cam",
+            Self::ScoreCam => "score-cam",
+            Self::ReciproCam => "recipro-cam",
+            Self::Rise => "rise",
             Self::Random => "random",
         })
     }
 }
 
-/// A batch after its one clean pass.
-pub(super) struct Pass {
-    /// The pictures in 0..=1, `[B, 3, H, W]`.
-    pub(super) pixels: Tensor,
-    /// The classes that the network names.
-    pub(super) classes: Vec<usize>,
-    /// Its confidences in them.
-    pub(super) confidences: Vec<f64>,
-    features: Tensor,
-    explanation: Tensor,
-    /// The pictures' places in the folder.
-    numbers: Vec<usize>,
-    seed: u64,
-}
-
-impl Pass {
-    pub(super) fn new(
-        model: &Explained,
-        views: &[View],
-        numbers: &[usize],
-        seed: u64,
-    ) -> Result<Self, EvaluateError> {
-        let _no_gradients = tch::no_grad_guard();
-        let device = model.classifier().graph().device();
-        let pixels = pictures::unit(views, model.preprocess(), device);
-        let images = pictures::normalized(views, model.preprocess(), device);
-        let wanted = [model.classifier().logits(), model.feature_maps(), model.explanation()];
-        let mut outputs = model.run(&images, &wanted)?;
-        let (explanation, features, logits) =
-            (outputs.remove(2), outputs.remove(1), outputs.remove(0));
-        let named = Vec::<i64>::try_from(&logits.f_argmax(1, false)?)?;
-        let classes: Vec<usize> =
-            named.into_iter().map(|class| usize::try_from(class).unwrap_or(0)).collect();
-        let confidences = confidences(&logits)?
-            .iter()
-            .zip(&classes)
-            .map(|(row, &class)| f64::from(row[class]))
-            .collect();
-        let numbers = numbers.to_vec();
-        Ok(Self { pixels, classes, confidences, features, explanation, numbers, seed })
-    }
-}
-
 impl Method {
-    /// Gives the raw maps of the named classes, `[B, 1, h, w]`.
+    /// Tells what the method computes for one picture, with so many masks of RISE.
+    #[must_use]
+    pub fn passes(self, model: &Explained, rise_masks: usize) -> Passes {
+        let shape = model.classifier().shape(model.feature_maps());
+        let side = |axis: usize| {
+            shape.get(axis).and_then(|&side| usize::try_from(side).ok()).unwrap_or_default()
+        };
+        let one = Passes { network: 1, head: 0, backward: false };
+        match self {
+            Self::Lcam | Self::Random => one,
+            Self::Cam | Self::GradCam | Self::GradCamPlusPlus | Self::LayerCam => {
+                Passes { head: 1, backward: true, ..one }
+            }
+            Self::ScoreCam => Passes { network: 1 + side(1), ..one },
+            Self::ReciproCam => Passes { head: side(2) * side(3), ..one },
+            Self::Rise => Passes { network: 1 + rise_masks, ..one },
+        }
+    }
+
+    /// Tells whether a map takes few enough passes to make some for every check: the file's own explanation,
+    /// CAM and what takes gradients.
+    #[must_use]
+    pub fn is_quick(self) -> bool {
+        !matches!(self, Self::ScoreCam | Self::ReciproCam | Self::Rise | Self::Random)
+    }
+
+    /// Gives the raw maps of the pass's classes, `[B, 1, h, w]`: at the grid of the explained layer, of RISE
+    /// at the size of the pictures. A picture's map depends on nothing but the picture, the class and the
+    /// pass's settings.
+    ///
+    /// # Errors
+    /// Returns [`EvaluateError`] when the network fails.
     pub(super) fn class_maps(
         self,
         model: &Explained,
         pass: &Pass,
     ) -> Result<Tensor, EvaluateError> {
         match self {
-            Self::Lcam => Ok(pass.explanation.shallow_clone()),
-            Self::Cam => cam(model, pass),
-            Self::Random => noise(pass),
+            Self::Lcam => own::lcam(model, pass),
+            Self::Cam => gradients::cam(model, pass),
+            Self::GradCam => Ok(gradients::cam(model, pass)?.f_relu()?),
+            Self::GradCamPlusPlus => gradients::grad_cam_plus_plus(model, pass),
+            Self::LayerCam => gradients::layer_cam(model, pass),
+            Self::ScoreCam => score_cam::score_cam(model, pass),
+            Self::ReciproCam => recipro_cam::recipro_cam(model, pass),
+            Self::Rise => rise::rise(model, pass),
+            Self::Random => own::noise(model, pass),
         }
     }
-}
-
-fn cam(model: &Explained, pass: &Pass) -> Result<Tensor, EvaluateError> {
-    let classifier = model.classifier();
-    let features = pass.features.f_detach()?.set_requires_grad(true);
-    let feed = [(model.feature_maps(), &features)];
-    let logits = classifier.graph().run(&feed, &[classifier.logits()])?.remove(0);
-    let classes: Vec<i64> =
-        pass.classes.iter().map(|&class| i64::try_from(class).unwrap_or(0)).collect();
-    let classes = Tensor::from_slice(&classes).f_to_device(logits.device())?.f_unsqueeze(1)?;
-    // The pictures of a batch do not touch each other: the derivative of the sum is each one's own.
-    let own = logits.f_gather(1, &classes, false)?.f_sum(Kind::Float)?;
-    let gradient = Tensor::f_run_backward(&[own], &[&features], false, false)?.remove(0);
-    let weights = gradient.f_mean_dim([2i64, 3].as_slice(), true, Kind::Float)?;
-    let weighted = weights.f_mul(&pass.features)?;
-    Ok(weighted.f_sum_dim_intlist([1i64].as_slice(), true, Kind::Float)?)
-}
-
-/// Draws every cell from 0..1, for each picture by itself.
-fn noise(pass: &Pass) -> Result<Tensor, EvaluateError> {
-    let sides = pass.explanation.size();
-    let cells = usize::try_from(sides[2] * sides[3]).unwrap_or(0);
-    let values: Vec<f32> = pass
-        .numbers
-        .iter()
-        .flat_map(|&number| {
-            let mut random = generator(pass.seed, 0, number as u64);
-            (0..cells).map(move |_| random.random::<f32>())
-        })
-        .collect();
-    Ok(Tensor::from_slice(&values).f_reshape(sides)?)
 }

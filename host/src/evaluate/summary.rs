@@ -73,7 +73,7 @@ fn increase(clean: f64, masked: f64) -> f64 {
 }
 
 impl Interval {
-    fn of(values: &[f64]) -> Option<Self> {
+    pub(super) fn of(values: &[f64]) -> Option<Self> {
         if values.is_empty() {
             return None;
         }

@@ -1,17 +1,17 @@
 //! NumPy's file format for one array of `f32`, version 1.0.
 
-use lcam_models::map::ExplanationMap;
+use crate::map::GridSize;
 
-/// Encodes a map as an array of shape (height, width).
+/// Encodes the values of a map, row by row, as an array of shape (height, width).
 ///
 /// The layout is that of NumPy's `numpy.lib.format`: magic, version, the length of the header, the header
 /// as a Python literal padded to a multiple of 64 bytes, then the values, little-endian, row by row.
 ///
 /// # Panics
-/// Never: a header with two numbers is far below 65536 bytes.
+/// Panics if there are not as many values as cells.
 #[must_use]
-pub fn encode(map: &ExplanationMap) -> Vec<u8> {
-    let size = map.size();
+pub fn encode(size: GridSize, values: &[f32]) -> Vec<u8> {
+    assert_eq!(values.len(), size.cells(), "as many values as cells");
     let mut header = format!(
         "{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}",
         size.height, size.width
@@ -25,20 +25,17 @@ pub fn encode(map: &ExplanationMap) -> Vec<u8> {
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend(length.to_le_bytes());
     bytes.extend(header.as_bytes());
-    bytes.extend(map.values().iter().flat_map(|value| value.to_le_bytes()));
+    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
     bytes
 }
 
 #[cfg(test)]
 mod tests {
-    use lcam_models::map::{ClassMap, GridSize};
-
     use super::*;
 
     #[test]
     fn writes_what_numpy_writes() {
         let size = GridSize { height: 1, width: 3 };
-        let map = ClassMap::new(size, vec![0.0, 1.0, 2.0]).unwrap().min_max();
         // numpy.save of numpy.array([[0, 0.5, 1]], dtype="<f4"), NumPy 2.
         let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 3), }";
         let expected = [
@@ -46,6 +43,6 @@ mod tests {
             format!("{header:<117}\n").into_bytes(),
             vec![0, 0, 0, 0, 0, 0, 0, 0x3f, 0, 0, 0x80, 0x3f],
         ];
-        assert_eq!(encode(&map), expected.concat());
+        assert_eq!(encode(size, &[0.0, 0.5, 1.0]), expected.concat());
     }
 }
