@@ -14,6 +14,11 @@ fi
 source "$venv/bin/activate"
 export LIBTORCH_USE_PYTORCH=1
 
+# The report of an evaluation is looked at in a browser.
+if ! command -v chromium > /dev/null && [ "$(id -u)" = 0 ]; then
+    apt-get update -qq && apt-get install -y -qq chromium > /dev/null
+fi
+
 if [ ! -d target/onnx-node-tests ]; then
     python -W ignore tests/python/make_node_tests.py target/onnx-node-tests.partial
     mv target/onnx-node-tests.partial target/onnx-node-tests

@@ -123,22 +123,9 @@ where
 
 /// Mixes two colours: all `under` at 0, all `over` at 1.
 fn mix(under: Rgb888, over: Rgb888, share: f32) -> Rgb888 {
-    let channel = |under: u8, over: u8| {
-        let value = f32::from(under) + (f32::from(over) - f32::from(under)) * share.clamp(0.0, 1.0);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "between two bytes"
-        )]
-        {
-            value.round() as u8
-        }
-    };
-    Rgb888::new(
-        channel(under.r(), over.r()),
-        channel(under.g(), over.g()),
-        channel(under.b(), over.b()),
-    )
+    let channels = |color: Rgb888| [color.r(), color.g(), color.b()];
+    let [r, g, b] = lcam_models::heat::mix(channels(under), channels(over), share);
+    Rgb888::new(r, g, b)
 }
 
 /// Rounds a share of a length to whole pixels; nothing below 0.
@@ -156,4 +143,29 @@ fn pixels(length: f64) -> u32 {
 /// Turns a length into an offset; screens are far smaller than the largest `i32`.
 fn offset(length: u32) -> i32 {
     i32::try_from(length).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::palette::{BACKGROUND, BAR, FAINT_TEXT, TEXT};
+    use super::*;
+
+    /// Relative luminance of sRGB (WCAG 2.2).
+    fn luminance(color: Rgb888) -> f64 {
+        let linear = |value: u8| {
+            let value = f64::from(value) / 255.0;
+            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * linear(color.r()) + 0.7152 * linear(color.g()) + 0.0722 * linear(color.b())
+    }
+
+    #[test]
+    fn text_stands_out_from_its_background() {
+        for (text, ground) in
+            [(TEXT, BAR), (TEXT, BACKGROUND), (FAINT_TEXT, BAR), (FAINT_TEXT, BACKGROUND)]
+        {
+            let contrast = (luminance(text) + 0.05) / (luminance(ground) + 0.05);
+            assert!(contrast >= 4.5, "{text:?} on {ground:?}: {contrast:.1}");
+        }
+    }
 }

@@ -11,11 +11,15 @@
 //! ```
 //!
 //! (Chattopadhay et al. 2018; with nu as in Gkartzonika et al. 2022). Maps that are high everywhere do well at
-//! nu = 100 %, so all three nu belong together. Where masks tell where the object is: the share of pictures
-//! whose highest pixel lies in it (pointing game, Zhang et al. 2018, without tolerance) and the share of the
-//! map's sum in it (energy, Wang et al. 2020).
+//! nu = 100 %, so all three nu belong together, and other figures beside them: [`Family`] lists what there is,
+//! [`Figure`] every single one.
 
+mod cost;
+mod digest;
+mod error;
 mod explained;
+mod figures;
+mod gallery;
 mod maps;
 mod masks;
 mod methods;
@@ -25,33 +29,38 @@ mod sanity;
 mod summary;
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use indicatif::ProgressBar;
-use lcam_models::atomic_file::WriteError;
-use lcam_models::explained::ExplainedError;
-use lcam_models::map::{ClassMap, ExplanationMap, GridSize, MapError};
+use lcam_models::map::{ClassMap, GridSize};
 use lcam_models::picture::PictureError;
 use lcam_models::scores::softmax;
 use serde::Serialize;
 use tch::{TchError, Tensor};
 
-use crate::classifier::ClassifierError;
 use crate::dataset::{DatasetError, for_each_batch, list_pictures, spread};
-use crate::graph::RunError;
-use crate::pictures::{self, View};
+use crate::pictures::View;
 use crate::progress;
+use cost::Clock;
+pub use cost::Time;
+pub use digest::Digests;
+pub use error::EvaluateError;
 pub use explained::Explained;
+pub use figures::{Better, Figure};
+use gallery::Gallery;
+pub use gallery::{Choice, Example};
 pub use maps::MapFolder;
 pub use masks::{MaskError, MaskFolder};
 use methods::Pass;
 pub use methods::{Method, Passes, RISE_MASKS};
-pub use metrics::{keep_highest, lies_in, share_in};
+pub use metrics::{
+    Family, Fill, KEPT, Protocol, REMOVED, Scores, area, combined, gini, impute, lies_in, pixels,
+    ranks, share_in,
+};
+use metrics::{Maps, Subject, measure};
 pub use pairs::{PairFigures, PairSummary, Pairs, evaluate_pairs};
 pub use sanity::{CONSTANT_LIMIT, CORRELATION_LIMIT, Check, MethodSanity, Sanity, check_sanity};
-pub use summary::{Interval, Summary, summarize};
-
-/// The shares of pixels that keep their values.
-pub const KEPT: [f64; 3] = [1.0, 0.5, 0.15];
+pub use summary::{Difference, Estimate, Interval, Summary, summarize};
 
 /// Pictures that go through the network at once.
 const BATCH: usize = 32;
@@ -63,16 +72,41 @@ pub struct Options {
     pub images: PathBuf,
     /// Where the objects are.
     pub masks: Option<MaskFolder>,
-    /// The methods, in the order of the report.
+    /// The methods, in the order of the report. The others are compared with the first.
     pub methods: Vec<Method>,
+    /// What is measured of each.
+    pub families: Vec<Family>,
+    /// How it is measured.
+    pub protocol: Protocol,
     /// The most pictures, taken evenly from the folder.
     pub limit: Option<usize>,
-    /// What the random maps and the masks of RISE depend on.
+    /// What random maps, the masks of RISE and noise depend on.
     pub seed: u64,
     /// How many masks RISE draws.
     pub rise_masks: usize,
     /// Where the raw class maps are written.
     pub maps: Option<MapFolder>,
+    /// How many pictures of each kind are kept to be shown: spread evenly, best and worst cases.
+    pub examples: usize,
+}
+
+impl Options {
+    /// Asks for everything that can be measured of some methods without masks, on all pictures of a folder.
+    #[must_use]
+    pub fn new(images: PathBuf, methods: Vec<Method>) -> Self {
+        Self {
+            images,
+            masks: None,
+            methods,
+            families: Family::ALL.to_vec(),
+            protocol: Protocol::default(),
+            limit: None,
+            seed: 1,
+            rise_masks: RISE_MASKS,
+            maps: None,
+            examples: 0,
+        }
+    }
 }
 
 /// All that was measured.
@@ -84,6 +118,12 @@ pub struct Evaluation {
     pub unreadable: Vec<PictureError>,
     /// The masks that could not be used.
     pub unusable_masks: Vec<MaskError>,
+    /// What was kept to be shown.
+    pub examples: Vec<Example>,
+    /// What each method costs.
+    pub times: Vec<Time>,
+    /// What the pictures and the model were.
+    pub digests: Digests,
 }
 
 /// What was measured on one picture.
@@ -99,96 +139,13 @@ pub struct Outcome {
     pub scores: Vec<Scores>,
 }
 
-/// What was measured of one method's map for one picture.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Scores {
-    /// The confidence in the same class on the masked picture, for each share of [`KEPT`]: `O`.
-    pub masked: Vec<f64>,
-    /// Whether the map's highest pixel lies in the object, where a mask says where that is.
-    pub pointing: Option<bool>,
-    /// The share of the map's sum that lies in the object, 0 to 1, where a mask says where that is.
-    pub energy: Option<f64>,
-}
-
-/// A model or pictures that cannot be evaluated.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EvaluateError {
-    /// The file is no explained model.
-    #[error(transparent)]
-    Model(#[from] ExplainedError),
-    /// The file is no classifier that can be run.
-    #[error(transparent)]
-    Classifier(#[from] ClassifierError),
-    /// A tensor that the file's metadata name is missing.
-    #[error("the model has no tensor {name:?}; export it again")]
-    Missing {
-        /// The tensor.
-        name: String,
-    },
-    /// The folder holds no pictures.
-    #[error(transparent)]
-    Dataset(#[from] DatasetError),
-    /// No mask could be used.
-    #[error("none of the {count} pictures has a usable mask; the first: {first}")]
-    NoMasks {
-        /// How many pictures there are.
-        count: usize,
-        /// What is wrong with the first mask.
-        first: String,
-    },
-    /// The network failed.
-    #[error(transparent)]
-    Run(#[from] RunError),
-    /// libtorch refused.
-    #[error(transparent)]
-    Torch(#[from] TchError),
-    /// The folder for the maps holds something.
-    #[error("{path} already exists and is not empty; choose another --maps or remove it")]
-    Occupied {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// The folder for a map cannot be made.
-    #[error("cannot write {path}: {problem}; check that the folder is writable and has room")]
-    Maps {
-        /// The map.
-        path: PathBuf,
-        /// What the operating system said.
-        problem: std::io::Error,
-    },
-    /// A map cannot be written.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// A method cannot make its map.
-    #[error("{method} has no map: {problem}")]
-    ClassMap {
-        /// The method.
-        method: Method,
-        /// What is wrong with it.
-        problem: MapError,
-    },
-    /// A method's map cannot be used.
-    #[error("the map of {method} for {picture} cannot be used: {problem}")]
-    Map {
-        /// The method.
-        method: Method,
-        /// The picture.
-        picture: PathBuf,
-        /// What is wrong with it.
-        problem: MapError,
-    },
-}
-
 /// Measures the maps of some methods on the pictures of a folder.
 ///
 /// # Errors
 /// Returns [`EvaluateError`] when nothing can be read, or the network or a map fails.
 pub fn evaluate(model: &Explained, options: &Options) -> Result<Evaluation, EvaluateError> {
     let paths = spread(list_pictures(&options.images)?, options.limit);
-    let mut evaluation =
-        Evaluation { outcomes: Vec::new(), unreadable: Vec::new(), unusable_masks: Vec::new() };
-    let progress = progress::bar(paths.len(), "evaluating");
+    let mut run = Run::new(model, options, &paths);
     let preprocess = model.preprocess();
     let prepare = |index: usize, picture: image::RgbImage| {
         let mask =
@@ -204,20 +161,19 @@ pub fn evaluate(model: &Explained, options: &Options) -> Result<Evaluation, Eval
                     read.numbers.push(index);
                     read.views.push(view);
                     read.masks.push(mask.transpose().unwrap_or_else(|problem| {
-                        evaluation.unusable_masks.push(problem);
+                        run.unusable_masks.push(problem);
                         None
                     }));
                 }
-                Err(error) => evaluation.unreadable.push(error),
+                Err(error) => {
+                    run.unreadable.push(error);
+                    run.progress.inc(options.methods.len() as u64);
+                }
             }
-            progress.inc(1);
         }
-        if !read.views.is_empty() {
-            evaluation.outcomes.extend(measure(model, options, read, &progress)?);
-        }
-        Ok::<_, EvaluateError>(())
+        if read.views.is_empty() { Ok(()) } else { run.measure(read) }
     })?;
-    progress.finish_and_clear();
+    let evaluation = run.finish(Digests::of_pictures(&options.images, &paths));
     check(&evaluation, options.masks.is_some(), paths.len())?;
     Ok(evaluation)
 }
@@ -246,45 +202,102 @@ struct Batch {
     masks: Vec<Option<Vec<bool>>>,
 }
 
-fn measure(
-    model: &Explained,
-    options: &Options,
-    batch: Batch,
-    progress: &ProgressBar,
-) -> Result<Vec<Outcome>, EvaluateError> {
-    let pass = Pass::new(model, &batch.views, &batch.numbers, options.seed)?
-        .rise_masks(options.rise_masks)
-        .progress(progress);
-    let mut outcomes: Vec<Outcome> = (0..batch.views.len())
-        .map(|index| Outcome {
+/// An evaluation under way.
+struct Run<'a> {
+    model: &'a Explained,
+    options: &'a Options,
+    progress: ProgressBar,
+    outcomes: Vec<Outcome>,
+    unreadable: Vec<PictureError>,
+    unusable_masks: Vec<MaskError>,
+    gallery: Gallery,
+    clock: Clock,
+}
+
+impl<'a> Run<'a> {
+    fn new(model: &'a Explained, options: &'a Options, paths: &[PathBuf]) -> Self {
+        Self {
+            model,
+            options,
+            // A step is one method on one picture.
+            progress: progress::bar(paths.len() * options.methods.len(), "evaluating"),
+            outcomes: Vec::new(),
+            unreadable: Vec::new(),
+            unusable_masks: Vec::new(),
+            gallery: Gallery::new(options.examples, paths.len()),
+            clock: Clock::new(&options.methods),
+        }
+    }
+
+    fn measure(&mut self, batch: Batch) -> Result<(), EvaluateError> {
+        let Self { model, options, .. } = *self;
+        let start = Instant::now();
+        let pass = Pass::new(model, &batch.views, &batch.numbers, options.seed)?
+            .rise_masks(options.rise_masks)
+            .progress(&self.progress);
+        self.clock.note_clean(start.elapsed(), batch.views.len());
+        let subject = Subject::new(model, &pass, &batch.masks, options.seed, &batch.numbers)?;
+        let outcome = |index: usize| Outcome {
             picture: batch.paths[index].clone(),
             class: pass.classes[index],
             confidence: pass.confidences[index],
-            scores: Vec::new(),
-        })
-        .collect();
-    for &method in &options.methods {
-        let maps = class_maps(model, &pass, method, &batch.paths)?;
-        if let Some(folder) = &options.maps {
-            let mut pictures = batch.paths.iter().zip(&maps);
-            pictures.try_for_each(|(picture, map)| folder.write(method, picture, map))?;
+            scores: Vec::with_capacity(options.methods.len()),
+        };
+        let mut outcomes: Vec<Outcome> = (0..batch.views.len()).map(outcome).collect();
+        let mut shown = Vec::new();
+        for (place, &method) in options.methods.iter().enumerate() {
+            self.progress.set_message(method.to_string());
+            let start = Instant::now();
+            let raw = class_maps(model, &pass, method, &batch.paths)?;
+            self.clock.note(place, start.elapsed(), batch.views.len());
+            if let Some(folder) = &options.maps {
+                let mut pictures = batch.paths.iter().zip(&raw);
+                pictures.try_for_each(|(picture, map)| folder.write(method, picture, map))?;
+            }
+            let native = raw.iter().map(ClassMap::min_max).collect();
+            let maps = Maps::new(native, self.input(), pass.pixels.device())?;
+            let scores = self.measure_method(method, &subject, &maps)?;
+            outcomes.iter_mut().zip(scores).for_each(|(outcome, s)| outcome.scores.push(s));
+            shown.push(maps.native);
+            self.progress.inc(batch.views.len() as u64);
         }
-        let maps = upsampled(model, &maps);
-        for (outcome, (map, mask)) in outcomes.iter_mut().zip(maps.iter().zip(&batch.masks)) {
-            outcome.scores.push(Scores {
-                masked: Vec::with_capacity(KEPT.len()),
-                pointing: mask.as_ref().map(|mask| lies_in(map, mask)),
-                energy: mask.as_ref().map(|mask| share_in(map, mask)),
-            });
-        }
-        for share in KEPT {
-            let masked = confidences_when_masked(model, &pass, &maps, share)?;
-            for (outcome, confidence) in outcomes.iter_mut().zip(masked) {
-                outcome.scores.last_mut().into_iter().for_each(|s| s.masked.push(confidence));
+        self.gallery.offer(self.outcomes.len(), &outcomes, &batch.numbers, &batch.views, &shown);
+        self.outcomes.append(&mut outcomes);
+        Ok(())
+    }
+
+    fn measure_method(
+        &self,
+        method: Method,
+        subject: &Subject,
+        maps: &Maps,
+    ) -> Result<Vec<Scores>, EvaluateError> {
+        let mut scores = vec![Scores::default(); maps.native.len()];
+        for family in Family::ALL {
+            if self.options.families.contains(&family) {
+                self.progress.set_message(format!("{method}: {}", family.title()));
+                measure(family, subject, maps, &self.options.protocol, &mut scores)?;
             }
         }
+        Ok(scores)
     }
-    Ok(outcomes)
+
+    fn input(&self) -> GridSize {
+        let input = self.model.preprocess().input;
+        GridSize { height: input.height as usize, width: input.width as usize }
+    }
+
+    fn finish(self, digests: Digests) -> Evaluation {
+        self.progress.finish_and_clear();
+        Evaluation {
+            outcomes: self.outcomes,
+            unreadable: self.unreadable,
+            unusable_masks: self.unusable_masks,
+            examples: self.gallery.into_examples(),
+            times: self.clock.times(self.model, self.options),
+            digests,
+        }
+    }
 }
 
 /// Gives a method's raw maps for the classes of a pass.
@@ -308,36 +321,6 @@ fn class_maps(
         })
     };
     paths.iter().enumerate().map(map).collect()
-}
-
-/// Scales raw maps to 0..=1 and gives them the size of the pictures.
-fn upsampled(model: &Explained, maps: &[ClassMap]) -> Vec<ExplanationMap> {
-    let input = model.preprocess().input;
-    let full = GridSize { height: input.height as usize, width: input.width as usize };
-    maps.iter().map(|map| map.min_max().upsample(full)).collect()
-}
-
-/// Classifies the pictures times their maps, of which only the highest `share` is kept; gives the confidences
-/// in the classes that the network named on the whole pictures.
-fn confidences_when_masked(
-    model: &Explained,
-    pass: &Pass,
-    maps: &[ExplanationMap],
-    share: f64,
-) -> Result<Vec<f64>, EvaluateError> {
-    let _no_gradients = tch::no_grad_guard();
-    let kept: Vec<f32> = maps.iter().flat_map(|map| keep_highest(map, share)).collect();
-    let sides = pass.pixels.size();
-    let masks = Tensor::from_slice(&kept)
-        .f_reshape([sides[0], 1, sides[2], sides[3]])?
-        .f_to_device(pass.pixels.device())?;
-    let images = pictures::normalize(&pass.pixels.f_mul(&masks)?, model.preprocess());
-    let logits = model.run(&images, &[model.classifier().logits()])?.remove(0);
-    Ok(confidences(&logits)?
-        .iter()
-        .zip(&pass.classes)
-        .map(|(row, &class)| f64::from(row[class]))
-        .collect())
 }
 
 /// Gives the softmax of each row of logits `[B, R]`.

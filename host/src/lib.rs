@@ -14,4 +14,5 @@ pub mod normalization;
 pub mod pictures;
 pub mod progress;
 pub mod random;
+pub mod report;
 pub mod train;

@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use lcam_host::classifier::Classifier;
-use lcam_host::evaluate::{Explained, Method, Options, evaluate, summarize};
+use lcam_host::evaluate::{Explained, Family, Figure, Fill, Method, Options, evaluate, summarize};
 use lcam_host::export::{attach, verify};
 use lcam_host::layers::{self, Layers};
 use lcam_host::train::Trainer;
@@ -84,15 +84,14 @@ fn go_through(model: &ModelProto, layers: usize, recipe: Recipe, variant: Varian
     let explained = attach(model, &classifier, &layers, &trained.attention, metadata).unwrap();
     verify(&explained, model, &classifier, &layers, &trained.attention).unwrap();
     let options = Options {
-        images,
-        masks: None,
-        methods: vec![Method::Lcam, Method::Cam],
         limit: Some(1),
-        seed: 1,
+        families: vec![Family::Faithfulness],
+        ..Options::new(images, vec![Method::Lcam, Method::Cam])
     };
     let found = evaluate(&Explained::new(explained, Device::Cpu).unwrap(), &options).unwrap();
     let summary = summarize(&options.methods, &found.outcomes);
-    summary[0].average_drop[0].mean
+    let figure = Figure::AverageDrop { fill: Fill::Black, kept: 0 };
+    summary[0].get(figure).unwrap().interval.mean
 }
 
 #[test]

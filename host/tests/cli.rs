@@ -205,7 +205,7 @@ fn measures_an_explained_model_and_records_the_figures() {
     let output = lcam_host(&[&arguments[..], &["--json", "all.json"]].concat(), folder.path());
     let table = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    for expected in ["2 pictures;", "\nlcam ", "\ncam ", "\nrandom "] {
+    for expected in ["2 pictures,", " lcam ", "\naverage drop, 50 % ", "\nROAD "] {
         assert!(table.contains(expected), "{expected:?} is missing in\n{table}");
     }
     let json = std::fs::read_to_string(folder.path().join("all.json")).expect("all figures");
@@ -213,7 +213,7 @@ fn measures_an_explained_model_and_records_the_figures() {
     assert_eq!(json["outcomes"].as_array().map(Vec::len), Some(2));
     let explained = ExplainedModel::read(&folder.path().join("model.onnx")).expect("still valid");
     let scores = &explained.metadata().provenance.scores;
-    let drop = json["methods"][0]["average_drop"][0]["mean"].as_f64().expect("a mean");
+    let drop = json["methods"][0]["figures"][0]["mean"].as_f64().expect("a mean");
     assert!((scores["average-drop-100"] - drop).abs() <= 0.05, "{scores:?} is not {drop}");
     assert!((scores["pictures"] - 2.0).abs() < 1e-9, "{scores:?}");
 }

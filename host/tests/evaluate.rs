@@ -11,7 +11,8 @@ use std::process::Command;
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use lcam_host::attention::{Attention, classifier_rows};
 use lcam_host::evaluate::{
-    EvaluateError, Explained, MaskFolder, Method, Options, evaluate, summarize,
+    Choice, EvaluateError, Explained, Family, Figure, Fill, MaskFolder, Method, Options, Protocol,
+    evaluate, summarize,
 };
 use lcam_models::metadata::Quantization;
 use lcam_models::onnx::write_model;
@@ -47,75 +48,66 @@ fn options(folder: &Path, methods: &[Method]) -> Options {
     let images = folder.join("images");
     Options {
         masks: Some(MaskFolder::new(&images, None)),
-        images,
-        methods: methods.to_vec(),
-        limit: None,
-        seed: 1,
-        rise_masks: 64,
-        maps: None,
+        protocol: Protocol { steps: 2, ..Protocol::default() },
+        ..Options::new(images, methods.to_vec())
     }
 }
-
-/// Prints for each picture: class, confidence, the confidences at 100, 50 and 15 %, pointing, energy.
-const REFERENCE: &str = r#"
-import sys, glob, numpy as np, onnxruntime, torch
-from PIL import Image
-session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
-def softmax(x):
-    e = np.exp(x.astype(np.float64) - x.max())
-    return e / e.sum()
-for path in sorted(glob.glob(sys.argv[2] + "/images/*.png")):
-    crop = lambda p: np.asarray(Image.open(p))[16:240, 16:240]
-    pixels = crop(path).transpose(2, 0, 1)[None].astype(np.float32) / 255
-    run = lambda x: session.run(None, {"image": ((x - 127 / 255) / (128 / 255)).astype(np.float32)})
-    logits, raw = run(pixels)
-    y = softmax(logits[0]); k = int(y.argmax())
-    scaled = (raw - raw.min()) / (raw.max() - raw.min())
-    full = torch.nn.functional.interpolate(torch.tensor(scaled), size=(224, 224), mode="bilinear").numpy()
-    row = [k, y[k]]
-    for nu in (1.0, 0.5, 0.15):
-        order = np.argsort(-full.ravel(), kind="stable")[: round(nu * 224 * 224)]
-        kept = np.zeros(224 * 224, np.float32); kept[order] = full.ravel()[order]
-        row.append(softmax(run(pixels * kept.reshape(1, 1, 224, 224))[0][0])[k])
-    mask = crop(path.replace("/images/", "/masks/")).ravel() >= 128
-    row += [int(mask[full.ravel().argmax()]), full.ravel()[mask].sum() / full.sum()]
-    print(*row)
-"#;
 
 #[test]
 fn agrees_with_an_independent_implementation() {
     let folder = tempfile::tempdir().unwrap();
-    pictures(folder.path(), 5);
+    pictures(folder.path(), 3);
     let explained = lite0::explained(&random(), Quantization::None);
-    let path = folder.path().join("explained.onnx");
-    write_model(&path, explained.proto()).unwrap();
-    let python = Command::new("python")
-        .args(["-c", REFERENCE])
-        .args([&path, folder.path()])
+    let path = |name: &str| folder.path().join(name);
+    write_model(&path("explained.onnx"), explained.proto()).unwrap();
+    let evaluated = Command::new(env!("CARGO_BIN_EXE_lcam-host"))
+        .args(["evaluate", "explained.onnx", "--images", "images", "--masks", "--device", "cpu"])
+        .args([
+            "--methods",
+            "random,lcam",
+            "--road-noise",
+            "0",
+            "--steps",
+            "4",
+            "--json",
+            "all.json",
+        ])
+        .current_dir(folder.path())
         .output()
         .unwrap();
+    assert!(evaluated.status.success(), "{}", String::from_utf8_lossy(&evaluated.stderr));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/python/check_metrics.py");
+    let python = Command::new("python")
+        .arg(script)
+        .args(["explained.onnx", "all.json", "--masks", "masks"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let found = String::from_utf8_lossy(&python.stdout);
     let errors = String::from_utf8_lossy(&python.stderr);
-    assert!(python.status.success(), "tests/run brings ONNX Runtime and Pillow: {errors}");
-    let reference: Vec<Vec<f64>> = String::from_utf8_lossy(&python.stdout)
-        .lines()
-        .map(|line| line.split_whitespace().map(|value| value.parse().unwrap()).collect())
-        .collect();
+    assert!(python.status.success() && found.contains("3 pictures"), "{found}\n{errors}");
+}
 
-    let model = Explained::read(&path, Device::Cpu).unwrap();
-    let found = evaluate(&model, &options(folder.path(), &[Method::Lcam])).unwrap();
-    assert_eq!(found.outcomes.len(), 5);
-    for (outcome, expected) in found.outcomes.iter().zip(&reference) {
-        let scores = &outcome.scores[0];
-        #[expect(clippy::cast_precision_loss, reason = "a class")]
-        let ours = [
-            &[outcome.class as f64, outcome.confidence][..],
-            &scores.masked,
-            &[f64::from(u8::from(scores.pointing.unwrap())), scores.energy.unwrap()],
-        ]
-        .concat();
-        let near = ours.iter().zip(expected).all(|(a, b)| (a - b).abs() < 2e-4);
-        assert!(near && ours.len() == expected.len(), "{ours:?} is not {expected:?}");
-    }
+#[test]
+fn the_same_seed_measures_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 4);
+    let explained = lite0::explained(&random(), Quantization::None);
+    let model = Explained::new(explained, Device::Cpu).unwrap();
+    let options = Options {
+        families: vec![Family::Faithfulness, Family::Road],
+        examples: 1,
+        ..options(folder.path(), &[Method::Lcam, Method::Random])
+    };
+    let [first, second] = [0, 1].map(|_| evaluate(&model, &options).unwrap());
+    assert_eq!(first.outcomes, second.outcomes);
+    assert_eq!(first.digests, second.digests);
+    let scores = &first.outcomes[0].scores[1];
+    assert!(scores.deletion.is_empty() && scores.energy.is_none(), "not asked for");
+    assert_eq!((scores.without_most.len(), scores.without_least.len()), (4, 4));
+    let choices: Vec<Choice> = first.examples.iter().map(|example| example.choice).collect();
+    assert_eq!(choices, [Choice::Spread, Choice::Best, Choice::Worst]);
+    assert_eq!(first.examples[0].maps.len(), 2);
 }
 
 #[test]
@@ -132,13 +124,16 @@ fn an_untrained_warm_start_is_cam() {
     let found = evaluate(&model, &options(folder.path(), &methods)).unwrap();
     for outcome in &found.outcomes {
         let [own, cam, random] = &outcome.scores[..] else { panic!("three methods") };
-        let near = own.masked.iter().zip(&cam.masked).all(|(a, b)| (a - b).abs() < 1e-4);
+        let [ours, theirs] = [own, cam].map(|scores| &scores.masked[&Fill::Black]);
+        let near = ours.iter().zip(theirs).all(|(a, b)| (a - b).abs() < 1e-4);
         assert!(near, "{own:?} is not {cam:?}");
         assert_ne!(random.masked, cam.masked);
     }
     let summaries = summarize(&methods, &found.outcomes);
     assert_eq!(summaries.len(), 3);
-    assert!(summaries.iter().all(|s| s.average_drop.len() == 3 && s.pointing.is_some()));
+    for summary in &summaries {
+        assert_eq!(summary.figures.len(), Figure::all().len(), "{}", summary.method);
+    }
 }
 
 #[test]
@@ -149,7 +144,8 @@ fn reports_what_cannot_be_used() {
     let model = Explained::new(explained, Device::Cpu).unwrap();
     std::fs::write(folder.path().join("images/broken.png"), b"no picture").unwrap();
     GrayImage::new(8, 8).save(folder.path().join("masks/1.png")).unwrap();
-    let options = options(folder.path(), &[Method::Random]);
+    let mut options = options(folder.path(), &[Method::Random]);
+    options.families = vec![Family::Localization];
     let found = evaluate(&model, &options).unwrap();
     assert_eq!((found.outcomes.len(), found.unreadable.len()), (2, 1));
     let problem = found.unusable_masks[0].to_string();

@@ -12,9 +12,9 @@ use std::path::Path;
 use std::process::Command;
 
 use image::{Rgb, RgbImage};
-use lcam_host::attention::Attention;
+use lcam_host::attention::{Attention, classifier_rows};
 use lcam_host::evaluate::{
-    Explained, MapFolder, Method, Options, check_sanity, evaluate, evaluate_pairs,
+    Explained, Family, MapFolder, Method, Options, check_sanity, evaluate, evaluate_pairs,
 };
 use lcam_models::metadata::Quantization;
 use lcam_models::onnx::write_model;
@@ -22,13 +22,9 @@ use tch::{Device, Kind, Tensor};
 
 fn options(images: &Path, methods: &[Method]) -> Options {
     Options {
-        images: images.to_owned(),
-        masks: None,
-        methods: methods.to_vec(),
-        limit: None,
-        seed: 1,
         rise_masks: 96,
-        maps: None,
+        families: vec![Family::Faithfulness],
+        ..Options::new(images.to_owned(), methods.to_vec())
     }
 }
 
@@ -143,9 +139,10 @@ fn counts_what_each_method_costs() {
 
 #[test]
 fn a_warm_start_is_cam_for_any_class_and_notices_a_random_network() {
-    let (classifier, maps) = lite0::classifier();
+    let (classifier, layers) = lite0::classifier();
     let features = Tensor::rand([1, 1280, 7, 7], (Kind::Float, Device::Cpu));
-    let attention = Attention::from_classifier(&classifier, &maps, &features).unwrap();
+    let rows = classifier_rows(&classifier, &layers.deepest, &features).unwrap();
+    let attention = Attention::single(rows, Tensor::zeros([1000], (Kind::Float, Device::Cpu)));
     let explained = lite0::explained(&attention, Quantization::None);
     let model = Explained::new(explained.clone(), Device::Cpu).unwrap();
     let mut randomized = Explained::new(explained, Device::Cpu).unwrap();
@@ -204,8 +201,8 @@ fn agrees_with_the_package_grad_cam() {
         let picture = picture.resize_to_fill(256, 256, image::imageops::FilterType::Triangle);
         picture.into_rgb8().save(images.join(name).with_extension("png")).unwrap();
     }
-    let explained =
-        lite0::explained(&Attention::random(1000, 1280, Device::Cpu), Quantization::None);
+    let attention = Attention::random(1000, &lite0::classifier().1, 3);
+    let explained = lite0::explained(&attention, Quantization::None);
     let path = folder.path().join("explained.onnx");
     write_model(&path, explained.proto()).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/python/check_methods.py");

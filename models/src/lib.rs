@@ -4,13 +4,14 @@
 //! in the same pass, a map of where the evidence for a class lies (L-CAM). This crate owns the file
 //! ([`onnx`], [`metadata`], [`explained`]) and the arithmetic that both sides must do alike: reading a
 //! picture ([`picture`]), preparing it ([`preprocess`]), ranking classes ([`scores`], [`class`]) and
-//! scaling maps ([`map`]).
+//! scaling and colouring maps ([`map`], [`heat`]).
 //!
 //! It runs no network: the host does so with libtorch, the device with tract, and neither is known here.
 
 pub mod atomic_file;
 pub mod class;
 pub mod explained;
+pub mod heat;
 pub mod map;
 pub mod metadata;
 pub mod npy;

@@ -45,7 +45,8 @@ where
         }
         let Point { x, y } = place - crop.top_left;
         let row = y.unsigned_abs() as usize * crop.size.width as usize;
-        table.over(pixel, large.values()[row + x.unsigned_abs() as usize])
+        let [r, g, b] = table.over([r, g, b], large.values()[row + x.unsigned_abs() as usize]);
+        Rgb888::new(r, g, b)
     })
 }
 

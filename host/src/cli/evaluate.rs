@@ -1,6 +1,7 @@
 //! `lcam-host evaluate`: how faithful a model's maps are, beside other methods.
 
-use std::fmt::Write;
+mod table;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -14,9 +15,17 @@ use tch::Device;
 use super::device::parse_device;
 use super::outputs;
 use crate::evaluate::{
-    Evaluation, Explained, Interval, KEPT, MapFolder, MaskFolder, Method, Options, Outcome, Pairs,
-    RISE_MASKS, Sanity, Summary, check_sanity, evaluate, evaluate_pairs, summarize,
+    Digests, Evaluation, Explained, Family, Figure, Fill, KEPT, MapFolder, MaskFolder, Method,
+    Options, Outcome, Pairs, Protocol, REMOVED, RISE_MASKS, Sanity, Summary, Time, check_sanity,
+    evaluate, evaluate_pairs, summarize,
 };
+use crate::report::{Report, Section, check_output};
+
+/// The program and its version.
+const TOOL: &str = concat!("lcam-host ", env!("CARGO_PKG_VERSION"));
+
+/// How many pictures of each kind a report shows: what one still looks at.
+const EXAMPLES: usize = 6;
 
 /// Measures how faithful a model's explanation maps are.
 #[derive(Debug, Args)]
@@ -30,13 +39,22 @@ pub(super) struct Evaluate {
     /// folder `masks` beside the pictures].
     #[arg(long, num_args = 0..=1, value_name = "DIR")]
     masks: Option<Option<PathBuf>>,
-    /// What is measured.
+    /// What explains; the others are compared with the first.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "lcam,cam,random")]
     methods: Vec<Method>,
+    /// What is measured [default: everything].
+    #[arg(long, value_enum, value_delimiter = ',')]
+    metrics: Vec<Family>,
+    /// In how many steps pixels come and go for insertion and deletion.
+    #[arg(long, default_value_t = Protocol::default().steps, value_parser = parse_steps)]
+    steps: usize,
+    /// The standard deviation of ROAD's noise, pixels being 0 to 1.
+    #[arg(long, default_value_t = Protocol::default().road_noise, value_parser = parse_noise)]
+    road_noise: f32,
     /// The most pictures, taken evenly from the folder.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// What the random maps and the masks of RISE depend on.
+    /// What random maps, the masks of RISE and noise depend on.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How many masks RISE draws: as many passes through the network for each picture.
@@ -54,6 +72,10 @@ pub(super) struct Evaluate {
     /// Where all figures are written, picture by picture.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// A folder for the report: a page with curves and pictures, and the table in Markdown. An earlier report
+    /// there is replaced.
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
     /// Writes the figures of `lcam` into the model's own metadata, for those who use it.
     #[arg(long)]
     record: bool,
@@ -62,15 +84,15 @@ pub(super) struct Evaluate {
     device: Device,
 }
 
-/// The file of all figures.
+/// The file of all figures. But for `times`, the same settings give the same file on a CPU.
 #[derive(Serialize)]
-struct Report<'a> {
+struct Figures<'a> {
     tool: &'a str,
-    model: &'a Path,
-    images: &'a Path,
+    settings: Settings<'a>,
+    digests: &'a Digests,
     pictures: usize,
-    kept: [f64; 3],
     methods: &'a [Summary],
+    times: &'a [Time],
     unreadable: Vec<String>,
     unusable_masks: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,41 +109,72 @@ struct ExtraTests {
     pairs: Option<Pairs>,
 }
 
+/// What was asked for, and the fixed parts of the protocol.
+#[derive(Serialize)]
+struct Settings<'a> {
+    model: &'a Path,
+    images: &'a Path,
+    masks: bool,
+    methods: &'a [Method],
+    metrics: &'a [Family],
+    kept: [f64; 3],
+    removed: [f64; 4],
+    protocol: Protocol,
+    limit: Option<usize>,
+    seed: u64,
+}
+
+impl ExtraTests {
+    fn sections(&self) -> Vec<Section> {
+        let sanity = self.sanity.as_ref().map(Section::of_sanity);
+        sanity.into_iter().chain(self.pairs.as_ref().map(Section::of_pairs)).collect()
+    }
+}
+
 impl Evaluate {
     pub(super) fn run(self) -> anyhow::Result<String> {
         let context = || self.model.display().to_string();
         if let Some(path) = &self.json {
             outputs::check_json(path)?;
         }
+        if let Some(folder) = &self.output {
+            check_output(folder)?;
+        }
+        let options = self.options()?;
+        if self.record
+            && !(options.methods.contains(&Method::Lcam)
+                && options.families.contains(&Family::Faithfulness))
+        {
+            bail!(
+                "there is nothing to record: add lcam to --methods and faithfulness to --metrics"
+            );
+        }
         let model = Explained::read(&self.model, self.device)?;
-        let mut methods = self.methods.clone();
-        let mut seen = Vec::new();
-        methods.retain(|method| {
-            !seen.contains(method) && {
-                seen.push(*method);
-                true
-            }
-        });
-        let options = Options {
-            images: self.images.clone(),
-            masks: self.masks.as_ref().map(|masks| MaskFolder::new(&self.images, masks.as_deref())),
-            methods,
-            limit: self.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
-            seed: self.seed,
-            maps: self.maps.as_ref().map(|maps| MapFolder::new(maps, &self.images)).transpose()?,
-            rise_masks: usize::try_from(self.rise_masks).unwrap_or(RISE_MASKS),
-        };
-        let evaluation = evaluate(&model, &options).with_context(context)?;
+        let mut evaluation = evaluate(&model, &options).with_context(context)?;
+        evaluation.digests = evaluation.digests.with_model(&self.model).with_context(context)?;
         let summaries = summarize(&options.methods, &evaluation.outcomes);
         let extra = self.extra_tests(&model, &options).with_context(context)?;
         if let Some(path) = &self.json {
-            let text = serde_json::to_string_pretty(&self.report(&evaluation, &summaries, &extra))?;
+            let figures = self.figures(&options, &evaluation, &summaries, &extra);
+            let text = serde_json::to_string(&figures)?;
             atomic_file::write(path, text.as_bytes())?;
+        }
+        if let Some(folder) = &self.output {
+            let report = Report {
+                tool: TOOL,
+                model: &self.model,
+                metadata: model.metadata(),
+                options: &options,
+                evaluation: &evaluation,
+                summaries: &summaries,
+                sections: extra.sections(),
+            };
+            report.write(folder)?;
         }
         if self.record {
             self.record(&evaluation, &summaries)?;
         }
-        let mut text = table(&evaluation, &summaries);
+        let mut text = table::table(&evaluation, &summaries);
         let sanity = extra.sanity.as_ref().map(ToString::to_string);
         let pairs = extra.pairs.as_ref().map(ToString::to_string);
         for part in [sanity, pairs].into_iter().flatten() {
@@ -145,46 +198,70 @@ impl Evaluate {
         Ok(extra)
     }
 
+    fn options(&self) -> anyhow::Result<Options> {
+        let every = if self.metrics.is_empty() { &Family::ALL[..] } else { &self.metrics };
+        Ok(Options {
+            images: self.images.clone(),
+            masks: self.masks.as_ref().map(|masks| MaskFolder::new(&self.images, masks.as_deref())),
+            methods: unique(&self.methods),
+            families: unique(every),
+            protocol: Protocol { steps: self.steps, road_noise: self.road_noise },
+            limit: self.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+            seed: self.seed,
+            rise_masks: usize::try_from(self.rise_masks).unwrap_or(RISE_MASKS),
+            maps: self.maps.as_ref().map(|maps| MapFolder::new(maps, &self.images)).transpose()?,
+            examples: if self.output.is_some() { EXAMPLES } else { 0 },
+        })
+    }
+
     /// Rewrites the model file with the figures of its own maps.
     fn record(&self, evaluation: &Evaluation, summaries: &[Summary]) -> anyhow::Result<()> {
         let Some(own) = summaries.iter().find(|summary| summary.method == Method::Lcam) else {
-            bail!("there is nothing to record: add lcam to --methods");
+            return Ok(());
         };
         let mut model = read_model(&self.model)?;
         let mut metadata =
             Metadata::read(&model).with_context(|| self.model.display().to_string())?;
         let scores = &mut metadata.provenance.scores;
-        let mut note =
-            |name: String, value: f64| scores.insert(name, (value * 10.0).round() / 10.0);
         #[expect(clippy::cast_precision_loss, reason = "a number of pictures")]
-        note("pictures".to_owned(), evaluation.outcomes.len() as f64);
-        for (index, share) in KEPT.iter().enumerate() {
-            let percent = 100.0 * share;
-            note(format!("average-drop-{percent:.0}"), own.average_drop[index].mean);
-            note(format!("increase-{percent:.0}"), own.increase_in_confidence[index].mean);
-        }
-        for (name, interval) in [("pointing", own.pointing), ("energy", own.energy)] {
-            if let Some(interval) = interval {
-                note(name.to_owned(), interval.mean);
-            }
+        scores.insert("pictures".to_owned(), evaluation.outcomes.len() as f64);
+        let is_recorded = |figure: Figure| match figure {
+            Figure::AverageDrop { fill, .. } | Figure::Increase { fill, .. } => fill == Fill::Black,
+            Figure::Gini => false,
+            _ => true,
+        };
+        for estimate in own.figures.iter().filter(|estimate| is_recorded(estimate.figure)) {
+            scores.insert(estimate.figure.to_string(), rounded(estimate.interval.mean));
         }
         metadata.write(&mut model);
         Ok(write_model(&self.model, &model)?)
     }
 
-    fn report<'a>(
+    fn figures<'a>(
         &'a self,
+        options: &'a Options,
         evaluation: &'a Evaluation,
         methods: &'a [Summary],
         extra: &'a ExtraTests,
-    ) -> Report<'a> {
-        Report {
-            tool: concat!("lcam-host ", env!("CARGO_PKG_VERSION")),
-            model: &self.model,
-            images: &self.images,
+    ) -> Figures<'a> {
+        Figures {
+            tool: TOOL,
+            settings: Settings {
+                model: &self.model,
+                images: &self.images,
+                masks: options.masks.is_some(),
+                methods: &options.methods,
+                metrics: &options.families,
+                kept: KEPT,
+                removed: REMOVED,
+                protocol: options.protocol,
+                limit: options.limit,
+                seed: options.seed,
+            },
+            digests: &evaluation.digests,
             pictures: evaluation.outcomes.len(),
-            kept: KEPT,
             methods,
+            times: &evaluation.times,
             unreadable: evaluation.unreadable.iter().map(ToString::to_string).collect(),
             unusable_masks: evaluation.unusable_masks.iter().map(ToString::to_string).collect(),
             sanity: extra.sanity.as_ref(),
@@ -194,50 +271,28 @@ impl Evaluate {
     }
 }
 
-/// Rounds to one decimal, the same way wherever a figure is shown.
+/// Takes each value once, in the order in which they came first.
+fn unique<T: Copy + PartialEq>(values: &[T]) -> Vec<T> {
+    let mut kept = Vec::new();
+    for &value in values {
+        if !kept.contains(&value) {
+            kept.push(value);
+        }
+    }
+    kept
+}
+
+/// Rounds to one decimal.
 fn rounded(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 
-/// Lays the figures out for reading.
-fn table(evaluation: &Evaluation, summaries: &[Summary]) -> String {
-    let mut text = format!(
-        "{} pictures; average drop / increase in confidence, in percent, with the highest pixels kept\n{:<12}",
-        evaluation.outcomes.len(),
-        "method"
-    );
-    // Writing to a string cannot fail.
-    for share in KEPT {
-        let _ = write!(text, "{:>15}", format!("{:.0} %", 100.0 * share));
-    }
-    let masks = summaries.iter().any(|summary| summary.pointing.is_some());
-    text.push_str(if masks { "   pointing    energy\n" } else { "\n" });
-    for summary in summaries {
-        let _ = write!(text, "{:<12}", summary.method.to_string());
-        for (drop, increase) in summary.average_drop.iter().zip(&summary.increase_in_confidence) {
-            let pair = format!("{:.1} / {:.1}", rounded(drop.mean), rounded(increase.mean));
-            let _ = write!(text, "{pair:>15}");
-        }
-        if let (Some(pointing), Some(energy)) = (&summary.pointing, &summary.energy) {
-            let (pointing, energy) = (rounded(pointing.mean), rounded(energy.mean));
-            let _ = write!(text, "{pointing:>11.1}{energy:>10.1}");
-        }
-        text.push('\n');
-    }
-    if let Some(Interval { mean, low, high }) =
-        summaries.first().and_then(|s| s.average_drop.first())
-    {
-        let _ = writeln!(
-            text,
-            "A drop is better low, the rest high. Of other pictures like these, 95 % of samples lie within, \
-             for example, {low:.1} to {high:.1} where {mean:.1} stands first."
-        );
-    }
-    for problem in evaluation.unreadable.iter().map(ToString::to_string) {
-        let _ = writeln!(text, "left out: {problem}");
-    }
-    for problem in evaluation.unusable_masks.iter().map(ToString::to_string) {
-        let _ = writeln!(text, "without mask: {problem}");
-    }
-    text
+fn parse_steps(text: &str) -> Result<usize, String> {
+    let steps = text.parse().ok().filter(|steps| (1..=1000).contains(steps));
+    steps.ok_or_else(|| "expected 1 to 1000 steps".to_owned())
+}
+
+fn parse_noise(text: &str) -> Result<f32, String> {
+    let noise = text.parse().ok().filter(|noise| (0.0..=1.0).contains(noise));
+    noise.ok_or_else(|| "expected a standard deviation of 0 to 1".to_owned())
 }

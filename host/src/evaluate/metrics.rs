@@ -1,115 +1,209 @@
-//! What is read off one explanation map.
+//! What is measured of explanation maps, in families that can be chosen.
+//!
+//! A family asks the network for its confidence in the same class on pictures that were changed after the map
+//! ([`Subject`]), or holds the map against a mask, or looks at the map alone. Each method's maps of a batch go
+//! through together.
 
-use lcam_models::map::ExplanationMap;
+mod blur;
+mod curves;
+mod imputation;
+mod localization;
+mod masking;
+mod ranking;
+mod road;
+mod sparseness;
+mod subject;
 
-/// Keeps the values of the highest `share` (0 to 1) of the pixels and sets the rest to 0. Exactly that share
-/// stays, rounded to whole pixels: of equal values the first ones, row by row.
-#[must_use]
-pub fn keep_highest(map: &ExplanationMap, share: f64) -> Vec<f32> {
-    let values = map.values();
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a share of a number of pixels"
-    )]
-    let count = ((values.len() as f64 * share).round() as usize).min(values.len());
-    if count == values.len() {
-        return values.to_vec();
-    }
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    if count > 0 {
-        let higher = |&a: &usize, &b: &usize| values[b].total_cmp(&values[a]).then(a.cmp(&b));
-        order.select_nth_unstable_by(count - 1, higher);
-    }
-    let mut kept = vec![0.0; values.len()];
-    for &index in &order[..count] {
-        kept[index] = values[index];
-    }
-    kept
+use std::collections::BTreeMap;
+
+use clap::ValueEnum;
+use lcam_models::map::{ExplanationMap, GridSize};
+use serde::Serialize;
+use tch::{Device, TchError, Tensor};
+
+use super::EvaluateError;
+use curves::STEPS;
+pub use curves::area;
+pub use imputation::impute;
+pub use localization::{lies_in, share_in};
+pub use masking::{Fill, KEPT};
+pub use ranking::{pixels, ranks};
+use road::NOISE;
+pub use road::{REMOVED, combined};
+pub use sparseness::gini;
+pub(super) use subject::Subject;
+
+/// Figures that are measured together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// Average drop and increase in confidence on black.
+    Faithfulness,
+    /// The same on the network's mean colour and on the blurred picture.
+    Fills,
+    /// Insertion and deletion.
+    Curves,
+    /// Removal with imputed pixels (ROAD).
+    Road,
+    /// Pointing game and energy, where there are masks.
+    Localization,
+    /// The Gini index.
+    Sparseness,
 }
 
-/// Tells whether the map's highest pixel, the first of equal ones, lies in the mask.
-///
-/// # Panics
-/// Panics if the mask is not of the map's size.
-#[must_use]
-pub fn lies_in(map: &ExplanationMap, mask: &[bool]) -> bool {
-    let mut highest = 0;
-    for (index, value) in map.values().iter().enumerate() {
-        if *value > map.values()[highest] {
-            highest = index;
+impl Family {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Faithfulness,
+        Self::Fills,
+        Self::Curves,
+        Self::Road,
+        Self::Localization,
+        Self::Sparseness,
+    ];
+
+    /// Names it for people.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Faithfulness => "drop and increase",
+            Self::Fills => "other fills",
+            Self::Curves => "insertion and deletion",
+            Self::Road => "ROAD",
+            Self::Localization => "localization",
+            Self::Sparseness => "sparseness",
         }
     }
-    mask[highest]
 }
 
-/// Gives the share of the map's sum that lies in the mask, 0 to 1; 0 for a map that is 0 everywhere.
+/// What was measured of one method's map for one picture. What was not asked for is empty.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Scores {
+    /// The confidences in the same class on the masked picture, for each share of [`KEPT`]: `O`.
+    pub masked: BTreeMap<Fill, Vec<f64>>,
+    /// The confidences while the highest pixels turn black, in equal steps from none to all.
+    pub deletion: Vec<f64>,
+    /// The confidences while the highest pixels appear on the blurred picture.
+    pub insertion: Vec<f64>,
+    /// The confidences without the most relevant pixels, for each share of [`REMOVED`].
+    pub without_most: Vec<f64>,
+    /// The confidences without the least relevant pixels.
+    pub without_least: Vec<f64>,
+    /// Whether the map's highest pixel lies in the object, where a mask says where that is.
+    pub pointing: Option<bool>,
+    /// The share of the map's sum that lies in the object, 0 to 1, where a mask says where that is.
+    pub energy: Option<f64>,
+    /// The Gini index of the map, 0 to 1.
+    pub gini: Option<f64>,
+}
+
+/// How the measurements are made.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Protocol {
+    /// In how many steps pixels come or go for insertion and deletion, at least 1.
+    pub steps: usize,
+    /// The standard deviation of ROAD's noise, pixels being 0 to 1.
+    pub road_noise: f32,
+}
+
+impl Default for Protocol {
+    fn default() -> Self {
+        Self { steps: STEPS, road_noise: NOISE }
+    }
+}
+
+/// A method's maps for the pictures of a batch.
+#[derive(Debug)]
+pub(super) struct Maps {
+    /// At the method's own grid.
+    pub(super) native: Vec<ExplanationMap>,
+    /// At the size of the pictures.
+    full: Vec<ExplanationMap>,
+    /// The ranks of the pixels of `full`.
+    order: Vec<Vec<i32>>,
+    /// `full` as `[B, 1, H, W]` beside the pictures.
+    values: Tensor,
+    /// `order` as `[B, 1, H, W]` beside the pictures.
+    ranks: Tensor,
+}
+
+impl Maps {
+    /// Prepares maps, of which there is at least one, for pictures of `size`.
+    pub(super) fn new(
+        native: Vec<ExplanationMap>,
+        size: GridSize,
+        device: Device,
+    ) -> Result<Self, TchError> {
+        let full: Vec<ExplanationMap> = native.iter().map(|map| map.upsample(size)).collect();
+        let order: Vec<Vec<i32>> = full.iter().map(ranks).collect();
+        let side = |side| i64::try_from(side).unwrap_or(0);
+        let shape = [-1, 1, side(size.height), side(size.width)];
+        let values: Vec<f32> = full.iter().flat_map(|map| map.values().iter().copied()).collect();
+        let values = Tensor::from_slice(&values).f_reshape(shape)?.f_to_device(device)?;
+        let ranks = Tensor::from_slice(&order.concat()).f_reshape(shape)?.f_to_device(device)?;
+        Ok(Self { native, full, order, values, ranks })
+    }
+
+    /// Counts the pixels of one picture.
+    fn pixels(&self) -> usize {
+        self.full.first().map_or(0, |map| map.size().cells())
+    }
+}
+
+/// Measures one family and notes it in `scores`, one entry a picture.
 ///
-/// # Panics
-/// Panics if the mask is not of the map's size.
-#[must_use]
-pub fn share_in(map: &ExplanationMap, mask: &[bool]) -> f64 {
-    assert_eq!(map.values().len(), mask.len(), "the mask is not of the map's size");
-    let total: f64 = map.values().iter().map(|&value| f64::from(value)).sum();
-    let inside = map.values().iter().zip(mask).filter(|(_, inside)| **inside);
-    let inside: f64 = inside.map(|(&value, _)| f64::from(value)).sum();
-    if total > 0.0 { inside / total } else { 0.0 }
+/// # Errors
+/// Returns [`EvaluateError`] when the network fails.
+pub(super) fn measure(
+    family: Family,
+    subject: &Subject,
+    maps: &Maps,
+    protocol: &Protocol,
+    scores: &mut [Scores],
+) -> Result<(), EvaluateError> {
+    match family {
+        Family::Faithfulness => masked(&[Fill::Black], subject, maps, scores)?,
+        Family::Fills => masked(&[Fill::Mean, Fill::Blur], subject, maps, scores)?,
+        Family::Curves => {
+            let found = curves::measure(subject, maps, protocol.steps)?;
+            note(scores, found.deletion, |scores| &mut scores.deletion);
+            note(scores, found.insertion, |scores| &mut scores.insertion);
+        }
+        Family::Road => {
+            let left = |order| road::measure(subject, maps, order, protocol.road_noise);
+            note(scores, left(road::Order::MostRelevant)?, |scores| &mut scores.without_most);
+            note(scores, left(road::Order::LeastRelevant)?, |scores| &mut scores.without_least);
+        }
+        Family::Localization => {
+            for ((scores, map), mask) in scores.iter_mut().zip(&maps.full).zip(subject.masks()) {
+                scores.pointing = mask.as_ref().map(|mask| lies_in(map, mask));
+                scores.energy = mask.as_ref().map(|mask| share_in(map, mask));
+            }
+        }
+        Family::Sparseness => {
+            for (scores, map) in scores.iter_mut().zip(&maps.full) {
+                scores.gini = Some(gini(map));
+            }
+        }
+    }
+    Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use lcam_models::map::{ClassMap, GridSize};
-    use proptest::prelude::{prop_assert, proptest};
-
-    use super::*;
-
-    fn map(values: &[f32]) -> ExplanationMap {
-        let size = GridSize { height: 1, width: values.len() };
-        ClassMap::new(size, values.to_vec()).unwrap().min_max()
+fn masked(
+    fills: &[Fill],
+    subject: &Subject,
+    maps: &Maps,
+    scores: &mut [Scores],
+) -> Result<(), EvaluateError> {
+    for &fill in fills {
+        let found = masking::measure(subject, maps, fill)?;
+        note(scores, found, |scores| scores.masked.entry(fill).or_default());
     }
+    Ok(())
+}
 
-    #[test]
-    fn kept_values_stay_as_they_are() {
-        let map = map(&[0.0, 0.5, 1.0, 0.75]);
-        assert_eq!(keep_highest(&map, 1.0), [0.0, 0.5, 1.0, 0.75]);
-        assert_eq!(keep_highest(&map, 0.5), [0.0, 0.0, 1.0, 0.75]);
-        assert_eq!(keep_highest(&map, 0.0), [0.0; 4]);
-    }
-
-    #[test]
-    fn ties_are_cut_at_the_share() {
-        let map = map(&[1.0, 1.0, 0.0, 1.0, 1.0]);
-        assert_eq!(keep_highest(&map, 0.6), [1.0, 1.0, 0.0, 1.0, 0.0]);
-    }
-
-    #[test]
-    fn reads_off_where_the_map_points() {
-        let map = map(&[0.0, 1.0, 1.0, 0.5]);
-        assert!(lies_in(&map, &[false, true, false, false]));
-        assert!(!lies_in(&map, &[true, false, true, true]));
-        assert!((share_in(&map, &[true, false, true, true]) - 0.6).abs() < 1e-6);
-        let nothing = self::map(&[2.0, 2.0]);
-        assert!(share_in(&nothing, &[true, true]) < 1e-12);
-    }
-
-    proptest! {
-        #[test]
-        fn exactly_the_share_stays(
-            values in proptest::collection::vec(0.5f32..2.0, 2..300), percent in 0u32..=100,
-        ) {
-            // The lowest value becomes 0 whether it is kept or not.
-            let share = f64::from(percent) / 100.0;
-            let map = map(&values);
-            let positive = map.values().iter().filter(|value| **value > 0.0).count();
-            let kept = keep_highest(&map, share).iter().filter(|value| **value > 0.0).count();
-            #[expect(clippy::cast_precision_loss, reason = "at most 300")]
-            let asked = (values.len() as f64 * share).round();
-            #[expect(clippy::cast_precision_loss, reason = "at most 300")]
-            let expected = asked.min(positive as f64);
-            #[expect(clippy::cast_precision_loss, reason = "at most 300")]
-            let kept = kept as f64;
-            prop_assert!((kept - expected).abs() < 0.5, "{kept} of {asked}");
-        }
+fn note<T>(scores: &mut [Scores], found: Vec<T>, place: impl Fn(&mut Scores) -> &mut T) {
+    for (scores, found) in scores.iter_mut().zip(found) {
+        *place(scores) = found;
     }
 }

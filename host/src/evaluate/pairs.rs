@@ -15,16 +15,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
-use lcam_models::map::ExplanationMap;
+use lcam_models::map::{ExplanationMap, GridSize};
 use lcam_models::picture::read_picture;
 use lcam_models::preprocess::Preprocess;
 use serde::Serialize;
 
 use super::methods::Pass;
 use super::metrics::lies_in;
-use super::{
-    EvaluateError, Explained, Interval, MaskFolder, Method, Options, class_maps, upsampled,
-};
+use super::{EvaluateError, Explained, Interval, MaskFolder, Method, Options, class_maps};
 use crate::dataset::{DatasetError, for_each_batch, list_pictures, spread};
 use crate::pictures::View;
 use crate::progress;
@@ -269,8 +267,13 @@ impl Seen {
     /// Makes a method's maps of both classes and holds them against the masks.
     fn look_at(&self, model: &Explained, method: Method) -> Result<Vec<Found>, EvaluateError> {
         let Some([first, second]) = &self.passes else { return Ok(Vec::new()) };
-        let first = upsampled(model, &class_maps(model, first, method, &self.paths)?);
-        let second = upsampled(model, &class_maps(model, second, method, &self.paths)?);
+        let input = model.preprocess().input;
+        let full = GridSize { height: input.height as usize, width: input.width as usize };
+        let maps = |pass| -> Result<Vec<ExplanationMap>, EvaluateError> {
+            let maps = class_maps(model, pass, method, &self.paths)?;
+            Ok(maps.iter().map(|map| map.min_max().upsample(full)).collect())
+        };
+        let (first, second) = (maps(first)?, maps(second)?);
         let pairs = first.iter().zip(&second).zip(&self.masks);
         Ok(pairs.map(|((first, second), masks)| Found::of([first, second], masks)).collect())
     }

@@ -108,11 +108,12 @@ impl Settings {
             loss: LossMaps::Diagonal,
             loss_weights: LossWeights {
                 cross_entropy: 1.0,
-                area: 0.7,
+                area: 0.5,
                 area_power: 1.0,
                 variation: 0.002,
                 destruction: 0.0,
             },
+            epochs: 3,
             ..Self::masked_features()
         }
     }

@@ -1,10 +1,10 @@
 //! A network small enough to compute by hand: pictures of 8x8 pixels, feature maps of 2x2 cells, two classes.
 
-use lcam_host::attention::Attention;
+use lcam_host::attention::{Attention, classifier_rows};
 use lcam_host::classifier::Classifier;
 use lcam_host::evaluate::Explained;
 use lcam_host::export::attach;
-use lcam_host::layers;
+use lcam_host::layers::{self, Layers};
 use lcam_models::class::Labels;
 use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization, Variant};
 use lcam_models::onnx::attribute_proto::AttributeType;
@@ -68,8 +68,10 @@ pub(crate) fn explained(first: [f32; 3], second: [f32; 3]) -> Explained {
     let model = model([first, second]);
     let classifier = Classifier::new(&model, None).expect("a classifier");
     let maps = layers::choose(&classifier).expect("it has feature maps");
-    let features = Tensor::ones([1, 3, 2, 2], (Kind::Float, tch::Device::Cpu));
-    let attention = Attention::from_classifier(&classifier, &maps, &features).expect("a head");
+    let kind = (Kind::Float, tch::Device::Cpu);
+    let features = Tensor::ones([1, 3, 2, 2], kind);
+    let rows = classifier_rows(&classifier, &maps, &features).expect("a head");
+    let attention = Attention::single(rows, Tensor::zeros([2], kind));
     let normalization = Normalization { mean: [0.0; 3], std_dev: [1.0; 3], ..Normalization::TF };
     let mut preprocess = Preprocess::usual(classifier.input_size(), normalization);
     preprocess.resize = 8;
@@ -78,9 +80,9 @@ pub(crate) fn explained(first: [f32; 3], second: [f32; 3]) -> Explained {
         quantization: Quantization::None,
         preprocess,
         labels: Labels::numbered(2),
-        attention: AttentionLayout { layers: Vec::new(), bias: String::new() },
+        attention: AttentionLayout::default(),
         provenance: Provenance::default(),
     };
-    let explained = attach(&model, &classifier, &maps, &attention, metadata);
+    let explained = attach(&model, &classifier, &Layers::single(maps), &attention, metadata);
     Explained::new(explained.expect("an explained model"), tch::Device::Cpu).expect("it runs")
 }

@@ -13,6 +13,7 @@ use crate::random::generator;
 const PERMUTATION: u64 = u64::MAX - 1;
 
 /// A batch after its one clean pass, without gradients.
+#[derive(Debug)]
 pub(in crate::evaluate) struct Pass {
     /// The pictures in 0..=1, `[B, 3, H, W]`.
     pub(in crate::evaluate) pixels: Tensor,

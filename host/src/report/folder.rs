@@ -1,0 +1,119 @@
+//! The report's folder, which appears whole or not at all.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::ReportError;
+
+/// The page.
+pub(super) const PAGE: &str = "index.html";
+/// The table.
+pub(super) const TABLE: &str = "table.md";
+
+/// What the second line of our pages begins with: other pages are not replaced.
+pub(super) const MARK: &str = "<!-- lcam-host report -->";
+
+/// Refuses a folder that is not empty and no report.
+pub(super) fn check(output: &Path) -> Result<(), ReportError> {
+    if !output.exists() {
+        return Ok(());
+    }
+    let entries = match fs::read_dir(output) {
+        Ok(entries) => entries,
+        Err(_) if !output.is_dir() => {
+            return Err(ReportError::NoFolder { path: output.to_owned() });
+        }
+        Err(problem) => return Err(failed(output, problem)),
+    };
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        .collect::<io::Result<_>>()
+        .map_err(|problem| failed(output, problem))?;
+    names.sort();
+    let foreign = |name: &&String| match name.as_str() {
+        PAGE => !is_ours(&output.join(PAGE)),
+        name => name != TABLE || !names.iter().any(|other| other == PAGE),
+    };
+    match names.iter().find(foreign) {
+        Some(found) => Err(ReportError::Foreign { path: output.to_owned(), found: found.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn is_ours(page: &Path) -> bool {
+    fs::read_to_string(page).is_ok_and(|text| text.contains(MARK))
+}
+
+/// Writes the files into a folder beside `output` and moves it there.
+pub(super) fn write(output: &Path, files: &[(&str, &str)]) -> Result<(), ReportError> {
+    check(output)?;
+    replace(output, files).map_err(|problem| failed(output, problem))
+}
+
+fn replace(output: &Path, files: &[(&str, &str)]) -> io::Result<()> {
+    let parent = match output.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(parent)?;
+    let temporary = || tempfile::Builder::new().prefix(".lcam-").tempdir_in(parent);
+    let folder = temporary()?;
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text)?;
+    }
+    make_readable(folder.path())?;
+    // What stood there goes only when the new one is complete.
+    let old = temporary()?;
+    if output.exists() {
+        fs::rename(output, old.path().join("report"))?;
+    }
+    let moved = fs::rename(folder.path(), output);
+    if moved.is_err() && !output.exists() && old.path().join("report").exists() {
+        fs::rename(old.path().join("report"), output)?;
+    }
+    moved
+}
+
+fn failed(output: &Path, problem: io::Error) -> ReportError {
+    ReportError::Write { path: output.to_owned(), problem }
+}
+
+/// Gives the folder the permissions of an ordinary new one; temporary folders start as private.
+#[cfg(unix)]
+fn make_readable(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
+}
+
+#[cfg(not(unix))]
+fn make_readable(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaces_a_report_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("deep/report");
+        let page = |text: &str| format!("{MARK}{text}");
+        write(&output, &[(PAGE, &page("1")), (TABLE, "a")]).unwrap();
+        write(&output, &[(PAGE, &page("2")), (TABLE, "b")]).unwrap();
+        assert_eq!(fs::read_to_string(output.join(TABLE)).unwrap(), "b");
+        let beside = fs::read_dir(folder.path().join("deep")).unwrap().count();
+        assert_eq!(beside, 1, "nothing is left over");
+
+        let refusal = || write(&output, &[(PAGE, "3")]).unwrap_err().to_string();
+        fs::write(output.join("thesis.tex"), "").unwrap();
+        assert!(refusal().contains("holds thesis.tex, which is no part of a report"));
+        fs::remove_file(output.join("thesis.tex")).unwrap();
+        fs::write(output.join(PAGE), "my own page").unwrap();
+        assert!(refusal().contains("holds index.html"));
+        assert_eq!(fs::read_to_string(output.join(PAGE)).unwrap(), "my own page");
+        let file = check(&output.join(PAGE)).unwrap_err().to_string();
+        assert!(file.contains("is no folder"), "{file}");
+    }
+}
