@@ -11,6 +11,7 @@
 mod attributes;
 mod batching;
 mod error;
+mod layout;
 mod operator;
 mod operators;
 mod stand_in;
@@ -216,18 +217,22 @@ impl Graph {
         feeds: &[(ValueId, &Tensor)],
         wanted: &[ValueId],
     ) -> Result<Vec<Tensor>, RunError> {
+        let lay_out = |(id, tensor): &(ValueId, &Tensor)| {
+            layout::channels_last(tensor).map_err(|error| self.failed(*id, error))
+        };
+        let laid_out: Vec<Tensor> = feeds.iter().map(lay_out).collect::<Result<_, _>>()?;
+        let feeds: Vec<_> = feeds.iter().zip(&laid_out).map(|(feed, t)| (feed.0, t)).collect();
         let batch =
             feeds.first().map_or(1, |(_, tensor)| tensor.size().first().copied().unwrap_or(1));
-        let at_once = self.pictures_at_once(feeds, batch);
+        let at_once = self.pictures_at_once(&feeds, batch);
         if batch <= at_once {
-            return self.run_once(feeds, wanted);
+            return self.run_once(&feeds, wanted);
         }
-        let failed = |id: ValueId, error: TchError| RunError::new(&self.names[id.0], error.into());
         let mut parts: Vec<Vec<Tensor>> = wanted.iter().map(|_| Vec::new()).collect();
         for start in (0..batch).step_by(usize::try_from(at_once).unwrap_or(1)) {
             let length = at_once.min(batch - start);
             let part = |(id, tensor): &(ValueId, &Tensor)| {
-                tensor.f_narrow(0, start, length).map_err(|error| failed(*id, error))
+                tensor.f_narrow(0, start, length).map_err(|error| self.failed(*id, error))
             };
             let part: Vec<Tensor> = feeds.iter().map(part).collect::<Result<_, _>>()?;
             let feeds: Vec<_> = feeds.iter().zip(&part).map(|(f, part)| (f.0, part)).collect();
@@ -236,9 +241,13 @@ impl Graph {
             }
         }
         let join = |(part, id): (&Vec<Tensor>, &ValueId)| {
-            Tensor::f_cat(part, 0).map_err(|error| failed(*id, error))
+            Tensor::f_cat(part, 0).map_err(|error| self.failed(*id, error))
         };
         parts.iter().zip(wanted).map(join).collect()
+    }
+
+    fn failed(&self, id: ValueId, error: TchError) -> RunError {
+        RunError::new(&self.names[id.0], error.into())
     }
 
     fn pictures_at_once(&self, feeds: &[(ValueId, &Tensor)], batch: i64) -> i64 {

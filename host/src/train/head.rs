@@ -29,6 +29,8 @@ pub struct Head {
     /// `[classes]`.
     bias: Tensor,
     activation: Activation,
+    /// What the evidence is moved and scaled by.
+    centre: Centre,
     /// The classifier's own weights, at a mean square of `1 / channels`: `[classes, channels]`.
     classifier: Tensor,
 }
@@ -46,6 +48,13 @@ struct Finer {
     projection: Tensor,
     /// `[1, channels]`.
     deviations: Tensor,
+}
+
+/// How evidence `e` becomes what the activation is applied to: `scale * (e - mean)`.
+#[derive(Clone, Copy, Debug)]
+struct Centre {
+    mean: f64,
+    scale: f64,
 }
 
 /// What a head starts from.
@@ -92,9 +101,9 @@ impl Head {
                 draw(&[classes]).f_to_device(device)?,
             ),
         };
-        let (rows, bias) = match settings.activation {
-            Activation::None => (rows, bias),
-            Activation::Sigmoid => centred(start, rows, bias)?,
+        let centre = match settings.activation {
+            Activation::None => Centre { mean: 0.0, scale: 1.0 },
+            Activation::Sigmoid => Centre::new(start, &rows, &bias)?,
         };
         // The paper's one layer is learned as it is.
         let deviations = match start.deviations.last() {
@@ -112,6 +121,7 @@ impl Head {
             deviations,
             bias,
             activation: settings.activation,
+            centre,
             classifier: normalized(&own)?,
         })
     }
@@ -141,12 +151,28 @@ impl Head {
     /// # Errors
     /// Returns libtorch's error when there is no room.
     pub fn attention(&self) -> Result<Attention, TchError> {
+        let Centre { mean, scale } = self.centre;
         let mut layers = Vec::new();
         for layer in &self.finer {
-            layers.push(layer.attended(&self.classifier)?);
+            layers.push(layer.attended(&self.classifier, scale)?);
         }
-        layers.push(Layer { adapter: None, rows: self.rows.f_div(&self.deviations)? });
-        Ok(Attention { layers, bias: self.bias.shallow_clone(), activation: self.activation })
+        let rows = self.rows.f_div(&self.deviations)?.f_mul_scalar(scale)?;
+        layers.push(Layer { adapter: None, rows });
+        let bias = self.bias.f_sub_scalar(mean)?.f_mul_scalar(scale)?;
+        Ok(Attention { layers, bias, activation: self.activation })
+    }
+}
+
+impl Centre {
+    /// Gives the maps of the named classes mean 0, and the deviation at which a sigmoid is neither straight nor flat.
+    /// Only the maps: what is learned keeps its size, and with it the meaning of a learning rate.
+    fn new(start: &Start<'_>, rows: &Tensor, bias: &Tensor) -> Result<Self, TchError> {
+        let attention = Attention::single(rows.shallow_clone(), bias.shallow_clone());
+        let maps = attention.own_maps(&[start.features.shallow_clone()], start.labels)?;
+        let mean = maps.f_mean(Kind::Double)?.f_double_value(&[])?;
+        let deviation = maps.f_std(true)?.f_double_value(&[])?;
+        let scale = if deviation > 0.0 { DEVIATION / deviation } else { 1.0 };
+        Ok(Self { mean, scale })
     }
 }
 
@@ -171,26 +197,15 @@ impl Finer {
         })
     }
 
-    fn attended(&self, classifier: &Tensor) -> Result<Layer, TchError> {
+    fn attended(&self, classifier: &Tensor, scale: f64) -> Result<Layer, TchError> {
         let adapter = Adapter {
             weights: self.weights.f_div(&self.deviations)?,
             bias: self.bias.shallow_clone(),
         };
-        let rows = classifier.f_matmul(&self.projection)?.f_add(&self.shared)?;
+        let rows =
+            classifier.f_matmul(&self.projection)?.f_add(&self.shared)?.f_mul_scalar(scale)?;
         Ok(Layer { adapter: Some(adapter), rows })
     }
-}
-
-/// Moves and scales rows and bias so that the maps of the named classes have mean 0 and the deviation at which a
-/// sigmoid is neither straight nor flat.
-fn centred(start: &Start<'_>, rows: Tensor, bias: Tensor) -> Result<(Tensor, Tensor), TchError> {
-    let attention = Attention::single(rows, bias);
-    let maps = attention.own_maps(&[start.features.shallow_clone()], start.labels)?;
-    let deviation = maps.f_std(true)?.f_clamp_min(f64::from(f32::MIN_POSITIVE))?;
-    let scale = deviation.f_reciprocal()?.f_mul_scalar(DEVIATION)?;
-    let rows = attention.layers[0].rows.f_mul(&scale)?;
-    let bias = attention.bias.f_sub(&maps.f_mean(Kind::Float)?)?.f_mul(&scale)?;
-    Ok((rows, bias))
 }
 
 /// Scales rows `[R, C]` to a mean square of `1 / C`, so that a product with them is about as large as its factor.

@@ -108,7 +108,7 @@ impl Settings {
             loss: LossMaps::Diagonal,
             loss_weights: LossWeights {
                 cross_entropy: 1.0,
-                area: 0.5,
+                area: 1.0,
                 area_power: 1.0,
                 variation: 0.002,
                 destruction: 0.0,
