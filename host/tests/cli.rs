@@ -30,18 +30,26 @@ fn trains_and_writes_an_explained_model() {
         picture.save(folder.path().join(format!("{number}.png"))).expect("the folder is writable");
     }
     let model = classifier();
-    let arguments =
-        ["train", model.to_str().expect("UTF-8"), "--images", ".", "--output", "out.onnx"];
+    let model = model.to_str().expect("UTF-8");
     let options = ["--preprocess", "tf", "--epochs", "1", "--device", "cpu"];
-    let output = lcam_host(&[&arguments[..], &options[..]].concat(), folder.path());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let explained = ExplainedModel::read(&folder.path().join("out.onnx")).expect("a valid file");
-    let metadata = explained.metadata();
-    assert_eq!(metadata.variant, Variant::Fm);
-    assert_eq!((metadata.labels.len(), metadata.attention.layers[0].grid.cells()), (1000, 49));
-    assert_eq!(metadata.provenance.classifier_sha256.len(), 64);
-    assert_eq!(metadata.provenance.training["pictures"], "4");
-    assert!(folder.path().join("out.run/curves.svg").exists());
+    for (variant, layers, cells) in [(Variant::Img, 3, 28 * 28), (Variant::Fm, 1, 7 * 7)] {
+        let (name, run) = (format!("{variant}.onnx"), format!("{variant}.run"));
+        let mut arguments = vec!["train", model, "--images", ".", "--output", &name];
+        arguments.extend(options);
+        // The default masks pictures.
+        if variant == Variant::Fm {
+            arguments.extend(["--variant", "fm"]);
+        }
+        let output = lcam_host(&arguments, folder.path());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let explained = ExplainedModel::read(&folder.path().join(&name)).expect("a valid file");
+        let metadata = explained.metadata();
+        assert_eq!((metadata.variant, metadata.attention.layers.len()), (variant, layers));
+        assert_eq!((metadata.labels.len(), explained.attention().grid().cells()), (1000, cells));
+        assert_eq!(metadata.provenance.classifier_sha256.len(), 64);
+        assert_eq!(metadata.provenance.training["pictures"], "4");
+        assert!(folder.path().join(run).join("curves.svg").exists());
+    }
 }
 
 fn png() -> Vec<u8> {
@@ -100,11 +108,32 @@ fn refuses_what_is_unusable_in_one_line() {
     write("gap.txt", lines.concat().as_bytes());
     write("latin.txt", b"caf\xe9\n");
     write("wide.onnx", &encode_model(&wide(&whole)));
-    let cases: [(&[&str], &str); 24] = [
+    let cases: [(&[&str], &str); 28] = [
         (&["inspect", "missing.onnx"], "cannot read missing.onnx"),
         (&["inspect", "."], "it is not a file; give an .onnx file"),
         (&["inspect"], "required arguments were not provided: <MODEL>; try --help"),
         (&["inspect", "x", "--input-size", "0"], "invalid value '0' for '--input-size"),
+        (&["train", "x", "--shares", "0.5,2"], "invalid value '2' for '--shares"),
+        (
+            &["train", "x", "--lr", "0"],
+            "invalid value '0' for '--lr <LR>': it must be a number above 0",
+        ),
+        (&["train", "x", "--area", "-1"], "unexpected argument"),
+        (
+            &[
+                "train",
+                "good.onnx",
+                "--images",
+                ".",
+                "--output",
+                "o.onnx",
+                "--variant",
+                "fm",
+                "--layers",
+                "2",
+            ],
+            "leave out --layers, or give --variant img",
+        ),
         (&["paint"], "unrecognized subcommand 'paint'"),
         (&["inspect", "truncated.onnx"], "truncated.onnx is not an ONNX model, or it is damaged"),
         (&["inspect", "empty.onnx"], "it holds no graph"),
