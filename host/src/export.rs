@@ -1,7 +1,7 @@
 //! Writes a classifier with its attention mechanism as one explained model.
 //!
 //! The classifier's nodes stay as they are, so its logits cannot drift; input and outputs get the names of the
-//! contract, and what [`attention`] says is added.
+//! contract, and the nodes of export/attention.rs are added.
 
 mod agreement;
 mod attention;
