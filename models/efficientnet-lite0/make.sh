@@ -4,7 +4,8 @@
 #     models/efficientnet-lite0/make.sh [FOLDER]
 #
 # FOLDER (default target/efficientnet-lite0) keeps what is downloaded and made on the way, some 700 MB. Runs on
-# Debian and Ubuntu (apt-get download, dpkg-deb) after tests/run has made target/venv. About 5 minutes on two cores.
+# Debian and Ubuntu (apt-get download, dpkg-deb) after tests/run has made target/venv. About 25 minutes on two cores,
+# most of them for the measurement.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$(realpath -m "${1:-target/efficientnet-lite0}")
@@ -47,7 +48,7 @@ rm -rf "$work/efficientnet-lite0.run"
 "$lcam_host" train "$classifier" --preprocess tf --labels $here/labels.txt \
     --images "$work/composites/train/images" --weights int8 --output "$work/efficientnet-lite0.onnx"
 "$lcam_host" evaluate "$work/efficientnet-lite0.onnx" --images "$work/composites/held-out/images" --masks \
-    --limit 400 --record --json "$work/evaluation.json"
+    --limit 400 --record --json "$work/evaluation.json" --output "$work/report"
 python - "$work/efficientnet-lite0.onnx" <<'CHECK'
 import sys
 import onnx
