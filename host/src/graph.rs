@@ -217,7 +217,12 @@ impl Graph {
         feeds: &[(ValueId, &Tensor)],
         wanted: &[ValueId],
     ) -> Result<Vec<Tensor>, RunError> {
+        // Feature maps that are fed have few nodes behind them: the copy would not pay.
+        let is_input = |id: ValueId| self.inputs.iter().any(|input| input.value == id);
         let lay_out = |(id, tensor): &(ValueId, &Tensor)| {
+            if !is_input(*id) {
+                return Ok(tensor.shallow_clone());
+            }
             layout::channels_last(tensor).map_err(|error| self.failed(*id, error))
         };
         let laid_out: Vec<Tensor> = feeds.iter().map(lay_out).collect::<Result<_, _>>()?;

@@ -108,7 +108,7 @@ fn refuses_what_is_unusable_in_one_line() {
     write("gap.txt", lines.concat().as_bytes());
     write("latin.txt", b"caf\xe9\n");
     write("wide.onnx", &encode_model(&wide(&whole)));
-    let cases: [(&[&str], &str); 28] = [
+    let cases: [(&[&str], &str); 30] = [
         (&["inspect", "missing.onnx"], "cannot read missing.onnx"),
         (&["inspect", "."], "it is not a file; give an .onnx file"),
         (&["inspect"], "required arguments were not provided: <MODEL>; try --help"),
@@ -133,6 +133,36 @@ fn refuses_what_is_unusable_in_one_line() {
                 "2",
             ],
             "leave out --layers, or give --variant img",
+        ),
+        (
+            &[
+                "train",
+                "good.onnx",
+                "--images",
+                ".",
+                "--output",
+                "o.onnx",
+                "--variant",
+                "fm",
+                "--destruction",
+                "1",
+            ],
+            "--fill and --destruction are about masked pictures",
+        ),
+        (
+            &[
+                "train",
+                "good.onnx",
+                "--images",
+                ".",
+                "--output",
+                "o.onnx",
+                "--mask",
+                "sigmoid",
+                "--shares",
+                "1",
+            ],
+            "give --variant img --mask min-max",
         ),
         (&["paint"], "unrecognized subcommand 'paint'"),
         (&["inspect", "truncated.onnx"], "truncated.onnx is not an ONNX model, or it is damaged"),

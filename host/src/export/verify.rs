@@ -127,7 +127,10 @@ fn check_map(what: &'static str, found: &Tensor, expected: &Tensor) -> Result<()
         tensor.f_to_device(Device::Cpu)?.f_reshape([-1i64])
     };
     let by = largest_difference(&flat(found)?, &flat(expected)?)?;
-    // A difference that is no number is none that can be accepted.
+    // Weights that are finite, and so large that their sums are not.
+    if by.is_nan() {
+        return Err(ExportError::NotFinite);
+    }
     if by <= MAP_TOLERANCE { Ok(()) } else { Err(ExportError::Differs { what, by }) }
 }
 

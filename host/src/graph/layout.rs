@@ -2,7 +2,7 @@
 
 use tch::{Device, TchError, Tensor};
 
-/// Lays pictures and feature maps `[B, C, H, W]` out channel by channel of each cell, which the convolutions of a CPU
+/// Lays pictures `[B, C, H, W]` out channel by channel of each cell, which the convolutions of a CPU
 /// are fastest with; what follows keeps that order. Other tensors stay as they are. Measured with EfficientNet-Lite0
 /// on one core: 12 % less time for a pass, 10 % for one with gradients.
 pub(super) fn channels_last(tensor: &Tensor) -> Result<Tensor, TchError> {

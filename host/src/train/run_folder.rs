@@ -159,13 +159,17 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Refuses to go on with other settings; more epochs and another cache are allowed.
+    /// Refuses to go on with other settings; more epochs and what changes no result are allowed.
     fn check_same(&self, text: &str, settings: &Settings) -> Result<(), RunFolderError> {
         let other = |what| RunFolderError::OtherSettings { path: self.path.clone(), what };
         let earlier: Settings = serde_json::from_str(text)
             .map_err(|error| other(format!("its settings.json is damaged: {error}")))?;
-        let comparable =
-            Settings { epochs: settings.epochs, cache_mb: settings.cache_mb, ..earlier };
+        let comparable = Settings {
+            epochs: settings.epochs,
+            cache_mb: settings.cache_mb,
+            micro_batch: settings.micro_batch,
+            ..earlier
+        };
         let (there, here) = (fields(&comparable), fields(settings));
         let differ = here.iter().find(|(name, value)| there.get(*name) != Some(value));
         differ.map_or(Ok(()), |(name, value)| {

@@ -65,8 +65,8 @@ pub struct Settings {
     pub learning_rate: f64,
     /// What the learning rate is multiplied with after each epoch.
     pub learning_rate_decay: f64,
-    /// After how many epochs the learning rate stays as it is.
-    pub decaying_epochs: usize,
+    /// After how many epochs the learning rate stays as it is, if it does.
+    pub decaying_epochs: Option<usize>,
     /// Whether pictures are randomly cropped and mirrored, anew in each epoch.
     pub augment: bool,
     /// What all random choices depend on.
@@ -91,7 +91,7 @@ impl Settings {
                 epochs: 26,
                 learning_rate: 1e-4,
                 learning_rate_decay: 0.95,
-                decaying_epochs: 12,
+                decaying_epochs: Some(12),
                 ..Self::paper()
             },
         };
@@ -139,7 +139,7 @@ impl Settings {
             micro_batch: 32,
             learning_rate: 2e-3,
             learning_rate_decay: 0.5,
-            decaying_epochs: usize::MAX,
+            decaying_epochs: None,
             augment: false,
             seed: 1,
             subject: String::new(),
@@ -163,7 +163,8 @@ impl Settings {
     /// Gives the learning rate of an epoch, counted from 0.
     #[must_use]
     pub fn learning_rate_of(&self, epoch: usize) -> f64 {
-        let epoch = i32::try_from(epoch.min(self.decaying_epochs)).unwrap_or(i32::MAX);
+        let decays = self.decaying_epochs.map_or(epoch, |most| epoch.min(most));
+        let epoch = i32::try_from(decays).unwrap_or(i32::MAX);
         self.learning_rate * self.learning_rate_decay.powi(epoch)
     }
 }

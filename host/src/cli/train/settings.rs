@@ -121,6 +121,17 @@ impl SettingsArgs {
                 "--variant fm masks the feature maps of one layer; leave out --layers, or give --variant img"
             );
         }
+        if settings.variant == Variant::Fm && (self.fill.is_some() || self.destruction.is_some()) {
+            bail!(
+                "--fill and --destruction are about masked pictures; leave them out, or give --variant img"
+            );
+        }
+        let cuts = settings.variant == Variant::Img && settings.mask == MaskKind::MinMax;
+        if self.shares.is_some() && !cuts {
+            bail!(
+                "--shares are cut from pictures; leave it out, or give --variant img --mask min-max"
+            );
+        }
         Ok(settings)
     }
 }
