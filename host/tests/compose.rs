@@ -150,3 +150,39 @@ fn refuses_what_cannot_be_made_and_leaves_nothing() {
     let one = make(folder.path(), "out", &Settings { split: 1.0, ..SETTINGS }).unwrap();
     assert_eq!(one.parts.len(), 1, "one object is enough where nothing is held out");
 }
+
+#[test]
+fn pairs_hold_two_objects_that_stand_alone_at_the_same_place() {
+    let folder = tempfile::tempdir().unwrap();
+    sources(folder.path());
+    make(folder.path(), "without", &SETTINGS).unwrap();
+    make(folder.path(), "out", &Settings { pairs: 8, ..SETTINGS }).unwrap();
+    let bytes = |path: &str| fs::read(folder.path().join(path)).unwrap();
+    let composite = "held-out/images/00003.png";
+    assert_eq!(bytes(&format!("out/{composite}")), bytes(&format!("without/{composite}")));
+    for part in ["train", "held-out"] {
+        for number in 0..4 {
+            let read = |kind: &str| {
+                let path = format!("out/{part}/pairs/{kind}/{number:05}.png");
+                image::open(folder.path().join(path)).unwrap().into_rgb8()
+            };
+            let [both, first, second] = ["images", "first", "second"].map(read);
+            let masks = ["masks-first", "masks-second"].map(read);
+            let mut inside = [0, 0];
+            for (x, y, pixel) in both.enumerate_pixels() {
+                let [a, b] = [0, 1].map(|which: usize| masks[which].get_pixel(x, y).0[0] == 255);
+                assert!(!(a && b), "{part} {number}: the objects lie apart");
+                inside[0] += u32::from(a);
+                inside[1] += u32::from(b);
+                let alone = [first.get_pixel(x, y), second.get_pixel(x, y)];
+                let same = if a { alone[0] == pixel } else { !b || alone[1] == pixel };
+                assert!(same, "{part} {number}: at {x}, {y}");
+            }
+            assert!(inside.iter().all(|&count| count > 200), "{part} {number}: {inside:?}");
+            let differ = first.pixels().zip(second.pixels()).filter(|(a, b)| a != b).count();
+            assert!(differ > 400, "{part} {number}: each alone is another picture");
+        }
+    }
+    let rows = csv::Reader::from_path(folder.path().join("out/pairs.csv")).unwrap();
+    assert_eq!(rows.into_records().count(), 8);
+}
