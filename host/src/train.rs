@@ -194,9 +194,9 @@ impl Trainer<'_> {
         let rate = self.settings.learning_rate_of(epoch);
         let mut update = 0;
         let mut learn = |batch: &Batch| -> Result<(), TrainError> {
-            let draw = Draw::new(self, epoch, update);
+            let draw = Draw::new(self, epoch, update, batch.labels.size()[0]);
             update += 1;
-            sum.add(&self.step(head, optimizer, batch, draw, rate)?);
+            sum.add(&self.step(head, optimizer, batch, &draw, rate)?);
             progress.inc(batch.labels.numel() as u64);
             let Metrics { loss, cross_entropy, area, variation, .. } = sum.mean();
             progress.set_message(format!(

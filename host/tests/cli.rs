@@ -108,7 +108,7 @@ fn refuses_what_is_unusable_in_one_line() {
     write("gap.txt", lines.concat().as_bytes());
     write("latin.txt", b"caf\xe9\n");
     write("wide.onnx", &encode_model(&wide(&whole)));
-    let cases: [(&[&str], &str); 30] = [
+    let cases: [(&[&str], &str); 31] = [
         (&["inspect", "missing.onnx"], "cannot read missing.onnx"),
         (&["inspect", "."], "it is not a file; give an .onnx file"),
         (&["inspect"], "required arguments were not provided: <MODEL>; try --help"),
@@ -147,7 +147,22 @@ fn refuses_what_is_unusable_in_one_line() {
                 "--destruction",
                 "1",
             ],
-            "--fill and --destruction are about masked pictures",
+            "--destruction is about masked pictures; leave it out, or give --variant img",
+        ),
+        (
+            &[
+                "train",
+                "good.onnx",
+                "--images",
+                ".",
+                "--output",
+                "o.onnx",
+                "--variant",
+                "fm",
+                "--precision",
+                "bfloat16",
+            ],
+            "--precision is about masked pictures; leave it out, or give --variant img",
         ),
         (
             &[

@@ -13,7 +13,7 @@ use image::{Rgb, RgbImage};
 use lcam_host::attention::{Attention, Layer, classifier_rows};
 use lcam_host::evaluate::Explained;
 use lcam_host::export::{ExportError, verify};
-use lcam_host::graph::Batching;
+use lcam_host::graph::{Batching, Precision};
 use lcam_host::layers::{FeatureMaps, Layers};
 use lcam_host::train::fill::Fill;
 use lcam_host::train::loss::LossWeights;
@@ -133,6 +133,29 @@ fn learns_and_resumes_to_the_same_result() {
             assert!(run("parts").join(file).metadata().unwrap().len() > 0, "{file}");
         }
     }
+}
+
+#[test]
+fn bfloat16_learns_what_float_learns() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = folder.path().join("images");
+    std::fs::create_dir(&images).unwrap();
+    pictures(&images, 6);
+    let trained = |precision| {
+        let settings = Settings {
+            epochs: 2,
+            batch: 6,
+            precision,
+            optimizer: OptimizerKind::Sgd,
+            ..Settings::of(Recipe::Default, Variant::Img)
+        };
+        train(&images, &folder.path().join(format!("{precision:?}")), &settings, false)
+    };
+    let (float, narrow) = (trained(Precision::Float), trained(Precision::Bfloat16));
+    assert!((float.loss - narrow.loss).abs() < 0.05 * float.loss, "{} {}", float.loss, narrow.loss);
+    let by = difference(&narrow.attention, &float.attention);
+    // The finer layers' rows are nothing but what was learned: gradients that have nothing in common would be 1.4 apart.
+    assert!(by > 0.0 && by < 0.8, "{by}");
 }
 
 #[test]

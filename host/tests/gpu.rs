@@ -8,8 +8,10 @@ mod lite0;
 use std::path::{Path, PathBuf};
 
 use lcam_host::attention::Attention;
+use lcam_host::classifier::Classifier;
 use lcam_host::evaluate::{Explained, Method, Options, Scores, evaluate};
 use lcam_host::export::verify;
+use lcam_host::graph::Precision;
 use lcam_host::train::Trainer;
 use lcam_host::train::run_folder::RunFolder;
 use lcam_host::train::settings::{Recipe, Settings};
@@ -82,6 +84,22 @@ fn a_cuda_device_trains_to_the_same_weights() {
     let difference =
         relative_difference(&train(cuda()).layers[0].rows, &train(Device::Cpu).layers[0].rows);
     assert!(difference < TOLERANCE, "{difference}");
+}
+
+#[test]
+#[ignore = "needs a CUDA device: tests/gpu"]
+fn a_cuda_device_computes_in_bfloat16() {
+    let (mut classifier, _) = lite0::classifier();
+    let image = Tensor::randn([3, 3, 224, 224], (Kind::Float, Device::Cpu));
+    let run = |classifier: &Classifier, image: &Tensor| {
+        let feeds = [(classifier.image(), image)];
+        let logits = classifier.graph().run_in(Precision::Bfloat16, &feeds, &[classifier.logits()]);
+        logits.unwrap().remove(0)
+    };
+    let expected = run(&classifier, &image);
+    classifier.to_device(cuda()).unwrap();
+    let difference = relative_difference(&run(&classifier, &image.to_device(cuda())), &expected);
+    assert!(difference < 0.1, "{difference}");
 }
 
 #[test]

@@ -81,7 +81,7 @@ impl Train {
         let context = || self.model.display().to_string();
         let size = self.preprocess.input_size.map(|side| ImageSize { width: side, height: side });
         let mut classifier = Classifier::new(&model, size).with_context(context)?;
-        let mut settings = self.settings.settings()?;
+        let mut settings = self.settings.settings(self.device)?;
         let layers = self.layers(&classifier, settings.layers).with_context(context)?;
         let preprocess = self.preprocess.rule(classifier.input_size())?;
         let labels = self.labels(classifier.classes())?;

@@ -7,7 +7,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::{Graph, Input, ValueId};
+use super::{Graph, Input, Precision, ValueId};
 
 /// How several pictures go through a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,8 @@ fn takes_batches(graph: &Graph, input: ValueId, shape: &[i64]) -> bool {
     let count: i64 = shape.iter().product();
     let Ok(ramp) = Tensor::f_arange(2 * count, (Kind::Float, graph.device)) else { return false };
     let pictures = (ramp * 0.37).sin().reshape([&[2], &shape[1..]].concat());
-    let run = |pictures: &Tensor| graph.run_once(&[(input, pictures)], &graph.outputs);
+    let run =
+        |pictures: &Tensor| graph.run_once(Precision::Float, &[(input, pictures)], &graph.outputs);
     let (Ok(both), Ok(first), Ok(second)) =
         (run(&pictures), run(&pictures.narrow(0, 0, 1)), run(&pictures.narrow(0, 1, 1)))
     else {

@@ -30,6 +30,10 @@ pub struct LossWeights {
     pub area_power: f64,
     /// Total variation of the masks.
     pub variation: f64,
+    /// How much a mask's values on the border count in its variation. 0.3 in the paper, which keeps masks off the border: and
+    /// off objects that reach it.
+    #[serde(default = "paper_border")]
+    pub border: f64,
     /// What the network still sees of the class where the masks are low.
     #[serde(default)]
     pub destruction: f64,
@@ -38,8 +42,19 @@ pub struct LossWeights {
 impl Default for LossWeights {
     /// The paper's.
     fn default() -> Self {
-        Self { cross_entropy: 1.5, area: 2.0, area_power: 0.3, variation: 0.01, destruction: 0.0 }
+        Self {
+            cross_entropy: 1.5,
+            area: 2.0,
+            area_power: 0.3,
+            variation: 0.01,
+            border: paper_border(),
+            destruction: 0.0,
+        }
     }
+}
+
+fn paper_border() -> f64 {
+    0.3
 }
 
 /// The terms of a loss, not yet weighted; scalars.
@@ -56,8 +71,8 @@ pub struct LossTerms {
 }
 
 impl LossTerms {
-    /// Computes the terms from logits `[B, R]` of the masked network, labels `[B]` and masks `[B, K, h, w]`, whose
-    /// area is taken to a power.
+    /// Computes the terms from logits `[B, R]` of the masked network, labels `[B]` and masks `[B, K, h, w]`. Of the
+    /// weights, those inside of a term are used: the area's power and the variation's border.
     ///
     /// # Errors
     /// Returns libtorch's error when shapes do not fit.
@@ -65,11 +80,12 @@ impl LossTerms {
         logits: &Tensor,
         labels: &Tensor,
         masks: &Tensor,
-        area_power: f64,
+        weights: LossWeights,
     ) -> Result<Self, TchError> {
         let cross_entropy =
             logits.f_cross_entropy_loss::<Tensor>(labels, None, tch::Reduction::Mean, -100, 0.0)?;
-        let (area, variation) = (area(masks, area_power)?, variation(masks)?);
+        let (area, variation) =
+            (area(masks, weights.area_power)?, variation(masks, weights.border)?);
         Ok(Self { cross_entropy, area, variation, destruction: None })
     }
 
@@ -108,8 +124,8 @@ fn area(masks: &Tensor, power: f64) -> Result<Tensor, TchError> {
     masks.f_add_scalar(0.0005)?.f_pow_tensor_scalar(power)?.f_mean(Kind::Float)
 }
 
-/// Squared differences of neighbours and, at 0.3, squared values on the border, over twice the pictures.
-fn variation(masks: &Tensor) -> Result<Tensor, TchError> {
+/// Squared differences of neighbours and, weighted, squared values on the border, over twice the pictures.
+fn variation(masks: &Tensor, border_weight: f64) -> Result<Tensor, TchError> {
     let [batch, _, height, width] = <[i64; 4]>::try_from(masks.size()).unwrap_or([1; 4]);
     let squares = |tensor: Tensor| tensor.f_square()?.f_sum(Kind::Float);
     let steps = |axis: i64, side: i64| {
@@ -120,7 +136,8 @@ fn variation(masks: &Tensor) -> Result<Tensor, TchError> {
         .f_add(&line(2, height - 1)?)?
         .f_add(&line(3, 0)?)?
         .f_add(&line(3, width - 1)?)?;
-    let sum = steps(2, height)?.f_add(&steps(3, width)?)?.f_add(&border.f_mul_scalar(0.3)?)?;
+    let sum =
+        steps(2, height)?.f_add(&steps(3, width)?)?.f_add(&border.f_mul_scalar(border_weight)?)?;
     #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
     sum.f_div_scalar(2.0 * batch as f64)
 }
@@ -135,12 +152,16 @@ mod tests {
         // with its four corners counted twice.
         let masks = Tensor::from_slice(&[0.0f32, 1.0, 0.0, 0.0, 0.0, 0.0]).reshape([1, 1, 2, 3]);
         let logits = Tensor::from_slice(&[0.0f32, 0.0]).reshape([1, 2]);
-        let terms = LossTerms::new(&logits, &Tensor::from_slice(&[1i64]), &masks, 0.3).unwrap();
+        let label = Tensor::from_slice(&[1i64]);
+        let terms = LossTerms::new(&logits, &label, &masks, LossWeights::default()).unwrap();
         let close = |term: &Tensor, value: f64| (term.double_value(&[]) - value).abs() < 1e-6;
         assert!(close(&terms.cross_entropy, 2f64.ln()));
         let area = (1.0005f64.powf(0.3) + 5.0 * 0.0005f64.powf(0.3)) / 6.0;
         assert!(close(&terms.area, area), "{:?}", terms.area);
         assert!(close(&terms.variation, (1.0 + 2.0 + 0.3) / 2.0), "{:?}", terms.variation);
+        let free = LossWeights { border: 0.0, ..LossWeights::default() };
+        let steps = LossTerms::new(&logits, &label, &masks, free).unwrap();
+        assert!(close(&steps.variation, (1.0 + 2.0) / 2.0), "{:?}", steps.variation);
         let total = terms.total(LossWeights::default()).unwrap();
         assert!(close(&total, 1.5 * 2f64.ln() + 2.0 * area + 0.01 * 1.65));
     }

@@ -28,25 +28,25 @@ pub fn min_max(maps: &Tensor) -> Result<Tensor, TchError> {
     maps.f_sub(&low)?.f_div(&range.f_add_scalar(LEAST_RANGE)?)
 }
 
-/// Keeps the values of the highest `share` (above 0, at most 1) of the pixels of each mask `[B, 1, H, W]`, and of
-/// those that are equal to the least of them, and sets the rest to 0.
+/// Keeps the values of the highest pixels of each mask `[B, 1, H, W]`, as large a share of them as `shares` has for it (above
+/// 0, at most 1), and of those that are equal to the least of them, and sets the rest to 0.
 ///
 /// # Errors
-/// Returns libtorch's error when there is no room.
-pub fn keep_highest(masks: &Tensor, share: f64) -> Result<Tensor, TchError> {
-    if share >= 1.0 {
-        return Ok(masks.shallow_clone());
-    }
+/// Returns libtorch's error when there is no room or a mask has no share.
+pub fn keep_highest(masks: &Tensor, shares: &[f64]) -> Result<Tensor, TchError> {
     let flat = masks.f_detach()?.f_flatten(1, 3)?;
     let pixels = flat.size()[1];
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        reason = "a share of a number of pixels"
-    )]
-    let count = ((pixels as f64 * share).round() as i64).clamp(1, pixels);
-    let (least, _) = flat.f_kthvalue(pixels - count + 1, 1, true)?;
-    let kept = masks.f_ge_tensor(&least.f_reshape([-1, 1, 1, 1])?)?;
+    let least = |(&share, mask): (&f64, i64)| {
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            reason = "a share of a number of pixels"
+        )]
+        let count = ((pixels as f64 * share).round() as i64).clamp(1, pixels);
+        Ok(flat.f_select(0, mask)?.f_kthvalue(pixels - count + 1, 0, false)?.0)
+    };
+    let least = shares.iter().zip(0..).map(least).collect::<Result<Vec<_>, TchError>>()?;
+    let kept = masks.f_ge_tensor(&Tensor::f_stack(&least, 0)?.f_reshape([-1, 1, 1, 1])?)?;
     masks.f_mul(&kept.f_to_kind(masks.kind())?)
 }
 
@@ -65,12 +65,12 @@ mod tests {
 
     #[test]
     fn keeps_the_highest_pixels() {
-        let masks = Tensor::from_slice(&[0.1f32, 0.9, 0.5, 0.7]).reshape([1, 1, 2, 2]);
-        let kept = |share| -> Vec<f32> {
-            Vec::try_from(keep_highest(&masks, share).unwrap().reshape([-1])).unwrap()
-        };
-        assert_eq!(kept(0.5), [0.0, 0.9, 0.0, 0.7]);
-        assert_eq!(kept(0.1), [0.0, 0.9, 0.0, 0.0]);
-        assert_eq!(kept(1.0), [0.1, 0.9, 0.5, 0.7]);
+        let mask = Tensor::from_slice(&[0.1f32, 0.9, 0.5, 0.7]).reshape([1, 1, 2, 2]);
+        let masks = mask.repeat([3, 1, 1, 1]);
+        let kept = keep_highest(&masks, &[0.5, 0.1, 1.0]).unwrap().reshape([3, -1]);
+        let kept: Vec<Vec<f32>> = Vec::try_from(kept).unwrap();
+        assert_eq!(kept[0], [0.0, 0.9, 0.0, 0.7]);
+        assert_eq!(kept[1], [0.0, 0.9, 0.0, 0.0]);
+        assert_eq!(kept[2], [0.1, 0.9, 0.5, 0.7]);
     }
 }

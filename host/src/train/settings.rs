@@ -8,6 +8,7 @@ use super::fill::Fill;
 use super::loss::{LossMaps, LossWeights};
 use super::mask::MaskKind;
 use super::optimizer::OptimizerKind;
+use crate::graph::Precision;
 
 /// Where the weights start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -45,7 +46,7 @@ pub struct Settings {
     /// How raw maps become masks.
     pub mask: MaskKind,
     /// Which shares of the pixels a mask of [`MaskKind::MinMax`] keeps, above 0 and at most 1; one is drawn for each
-    /// update.
+    /// picture in each update.
     pub shares: Vec<f64>,
     /// What takes the place of removed pixels, with [`Variant::Img`]; one is drawn for each update.
     pub fills: Vec<Fill>,
@@ -61,6 +62,9 @@ pub struct Settings {
     pub batch: usize,
     /// Pictures that go through the network at once in an update; bounds memory and changes no result.
     pub micro_batch: usize,
+    /// In which numbers the network looks at masked pictures, with [`Variant::Img`].
+    #[serde(default)]
+    pub precision: Precision,
     /// The first epoch's learning rate.
     pub learning_rate: f64,
     /// What the learning rate is multiplied with after each epoch.
@@ -111,6 +115,7 @@ impl Settings {
                 area: 1.0,
                 area_power: 1.0,
                 variation: 0.002,
+                border: 0.0,
                 destruction: 0.0,
             },
             epochs: 3,
@@ -137,6 +142,7 @@ impl Settings {
             epochs: 4,
             batch: 32,
             micro_batch: 32,
+            precision: Precision::Float,
             learning_rate: 2e-3,
             learning_rate_decay: 0.5,
             decaying_epochs: None,

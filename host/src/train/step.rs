@@ -11,31 +11,42 @@ use super::mask::{MaskKind, keep_highest, min_max};
 use super::optimizer::Optimizer;
 use super::run_folder::Metrics;
 use super::samples::Batch;
+use super::settings::Settings;
 use super::{TrainError, Trainer};
 use crate::attention::{Attention, upsample};
 use crate::pictures;
 use crate::random::generator;
 
 /// What is drawn anew for each update.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Draw {
-    /// The share of the pixels that is kept.
-    share: f64,
+    /// The share of the pixels that is kept of each picture. One share for all would make some updates about the whole
+    /// object and some about its core; the maps then point at it less often.
+    shares: Vec<f64>,
     fill: Fill,
 }
 
 impl Draw {
-    /// Draws for an update, counted from 0 in each epoch.
-    pub(super) fn new(trainer: &Trainer<'_>, epoch: usize, update: usize) -> Self {
+    /// Draws for an update with so many pictures, counted from 0 in each epoch.
+    pub(super) fn new(trainer: &Trainer<'_>, epoch: usize, update: usize, pictures: i64) -> Self {
         // Counted from the end, apart from the streams of crops, which are counted from the start.
         let stream = u64::MAX - epoch as u64;
         let mut random = generator(trainer.settings.seed, stream, update as u64);
         let mut pick = |count: usize| random.random_range(0..count.max(1));
-        let settings = trainer.settings;
-        Self {
-            share: settings.shares.get(pick(settings.shares.len())).copied().unwrap_or(1.0),
-            fill: settings.fills.get(pick(settings.fills.len())).copied().unwrap_or(Fill::Black),
-        }
+        let Settings { shares, fills, .. } = trainer.settings;
+        let fill = fills.get(pick(fills.len())).copied().unwrap_or(Fill::Black);
+        let mut share = || shares.get(pick(shares.len())).copied().unwrap_or(1.0);
+        Self { shares: (0..pictures).map(|_| share()).collect(), fill }
+    }
+
+    /// Takes some of the pictures.
+    fn part(&self, start: i64, count: i64) -> Self {
+        let places = self
+            .shares
+            .iter()
+            .zip(0i64..)
+            .filter(|(_, place)| (start..start + count).contains(place));
+        Self { shares: places.map(|(&share, _)| share).collect(), fill: self.fill }
     }
 }
 
@@ -54,7 +65,7 @@ impl Trainer<'_> {
         head: &Head,
         optimizer: &mut Optimizer,
         batch: &Batch,
-        draw: Draw,
+        draw: &Draw,
         rate: f64,
     ) -> Result<Metrics, TrainError> {
         let count = batch.labels.size()[0];
@@ -62,14 +73,15 @@ impl Trainer<'_> {
         let mut gradients = Vec::new();
         let mut sum = Metrics::default();
         for start in (0..count).step_by(self.settings.micro_batch) {
-            let part = batch.part(start, at_once.min(count - start))?;
+            let pictures = at_once.min(count - start);
+            let part = batch.part(start, pictures)?;
             let attention = head.attention()?;
             let masks = self.masks(&attention, &part, (&batch.labels, start))?;
-            let terms = self.terms(&masks, &part, draw)?;
+            let terms = self.terms(&masks, &part, &draw.part(start, pictures))?;
             let total = terms.total(self.settings.loss_weights)?;
             // Every term is a mean over pictures.
             #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
-            let (pictures, whole) = (part.labels.size()[0] as f64, count as f64);
+            let (pictures, whole) = (pictures as f64, count as f64);
             optimizer.differentiate(&total.f_mul_scalar(pictures / whole)?, &mut gradients)?;
             let value = |term: &Tensor| term.to_kind(Kind::Double).double_value(&[]);
             sum.add(&Metrics {
@@ -111,30 +123,29 @@ impl Trainer<'_> {
         }
     }
 
-    fn terms(&self, masks: &Masks, part: &Batch, draw: Draw) -> Result<LossTerms, TrainError> {
+    fn terms(&self, masks: &Masks, part: &Batch, draw: &Draw) -> Result<LossTerms, TrainError> {
         let graph = self.classifier.graph();
         let wanted = [self.classifier.logits()];
-        let power = self.settings.loss_weights.area_power;
+        let weights = self.settings.loss_weights;
         let (Variant::Img, Some(pixels)) = (self.settings.variant, &part.pixels) else {
             let deepest = part.features.last().unwrap_or(&masks.own);
             let masked = deepest.f_mul(&masks.own)?;
             let logits = graph.run(&[(self.layers.deepest.value, &masked)], &wanted)?.remove(0);
-            return Ok(LossTerms::new(&logits, &part.labels, &masks.all, power)?);
+            return Ok(LossTerms::new(&logits, &part.labels, &masks.all, weights)?);
         };
         let sides = pixels.size();
         let full = upsample(&masks.own, [sides[2], sides[3]])?;
         let kept = match self.settings.mask {
             MaskKind::Sigmoid => full,
-            MaskKind::MinMax => keep_highest(&full, draw.share)?,
+            MaskKind::MinMax => keep_highest(&full, &draw.shares)?,
         };
         let answer = |mask: &Tensor| {
             let masked = pictures::normalize(&draw.fill.masked(pixels, mask)?, self.preprocess);
-            Ok::<_, TrainError>(
-                graph.run(&[(self.classifier.image(), &masked)], &wanted)?.remove(0),
-            )
+            let feeds = [(self.classifier.image(), &masked)];
+            Ok::<_, TrainError>(graph.run_in(self.settings.precision, &feeds, &wanted)?.remove(0))
         };
-        let terms = LossTerms::new(&answer(&kept)?, &part.labels, &masks.all, power)?;
-        if self.settings.loss_weights.destruction == 0.0 {
+        let terms = LossTerms::new(&answer(&kept)?, &part.labels, &masks.all, weights)?;
+        if weights.destruction == 0.0 {
             return Ok(terms);
         }
         let rest = kept.f_neg()?.f_add_scalar(1.0)?;

@@ -3,7 +3,9 @@
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use lcam_models::metadata::{Activation, Variant};
+use tch::Device;
 
+use crate::graph::Precision;
 use crate::train::fill::Fill;
 use crate::train::loss::LossMaps;
 use crate::train::mask::MaskKind;
@@ -44,6 +46,10 @@ pub(super) struct SettingsArgs {
     /// Pictures that go through the network at once in an update; fewer need less memory.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     micro_batch: Option<u16>,
+    /// In which numbers the network looks at masked pictures, with `--variant img` [default: bfloat16 on a GPU, float
+    /// elsewhere]
+    #[arg(long, value_enum)]
+    precision: Option<Precision>,
     /// The first epoch's learning rate.
     #[arg(long, value_parser = parse_positive)]
     lr: Option<f64>,
@@ -63,7 +69,8 @@ pub(super) struct SettingsArgs {
     /// What takes the place of removed pixels, with `--variant img`; of several, one is drawn for each update.
     #[arg(long, value_enum, value_delimiter = ',')]
     fill: Option<Vec<Fill>>,
-    /// Which shares of the pixels `--mask min-max` keeps, above 0 and at most 1; one is drawn for each update.
+    /// Which shares of the pixels `--mask min-max` keeps, above 0 and at most 1; one is drawn for each picture
+    /// in each update.
     #[arg(long, value_delimiter = ',', value_parser = parse_share)]
     shares: Option<Vec<f64>>,
     /// What makes the maps of the attention mechanism's sums.
@@ -94,8 +101,8 @@ enum ActivationArgument {
 }
 
 impl SettingsArgs {
-    /// Gives the recipe's settings, as far as others were not given.
-    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+    /// Gives the recipe's settings for a device, as far as others were not given.
+    pub(super) fn settings(&self, device: Device) -> anyhow::Result<Settings> {
         let mut settings = Settings::of(self.recipe, self.variant.into());
         settings.layers = self.layers.map_or(settings.layers, usize::from);
         settings.init = self.init.unwrap_or(settings.init);
@@ -105,6 +112,11 @@ impl SettingsArgs {
         settings.epochs = self.epochs.map_or(settings.epochs, usize::from);
         settings.batch = self.batch.map_or(settings.batch, usize::from);
         settings.micro_batch = self.micro_batch.map_or(settings.micro_batch, usize::from);
+        let fast = match device {
+            Device::Cuda(_) => Precision::Bfloat16,
+            _ => settings.precision,
+        };
+        settings.precision = self.precision.unwrap_or(fast);
         settings.learning_rate = self.lr.unwrap_or(settings.learning_rate);
         settings.seed = self.seed.unwrap_or(settings.seed);
         settings.cache_mb = self.cache_mb.unwrap_or(settings.cache_mb);
@@ -121,10 +133,15 @@ impl SettingsArgs {
                 "--variant fm masks the feature maps of one layer; leave out --layers, or give --variant img"
             );
         }
-        if settings.variant == Variant::Fm && (self.fill.is_some() || self.destruction.is_some()) {
-            bail!(
-                "--fill and --destruction are about masked pictures; leave them out, or give --variant img"
-            );
+        let about_pictures = [
+            ("--fill", self.fill.is_some()),
+            ("--destruction", self.destruction.is_some()),
+            ("--precision", self.precision.is_some()),
+        ];
+        if let (Variant::Fm, Some((flag, _))) =
+            (settings.variant, about_pictures.iter().find(|(_, given)| *given))
+        {
+            bail!("{flag} is about masked pictures; leave it out, or give --variant img");
         }
         let cuts = settings.variant == Variant::Img && settings.mask == MaskKind::MinMax;
         if self.shares.is_some() && !cuts {
