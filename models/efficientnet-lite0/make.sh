@@ -4,8 +4,8 @@
 #     models/efficientnet-lite0/make.sh [FOLDER]
 #
 # FOLDER (default target/efficientnet-lite0) keeps what is downloaded and made on the way, some 700 MB. Runs on
-# Debian and Ubuntu (apt-get download, dpkg-deb) after tests/run has made target/venv. About 25 minutes on two cores,
-# most of them for the measurement.
+# Debian and Ubuntu (apt-get download, dpkg-deb) after tests/run has made target/venv. About ten minutes on two cores.
+# The figures that it records in the file are a few; measure.sh measures them all, beside all other methods.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$(realpath -m "${1:-target/efficientnet-lite0}")
@@ -42,13 +42,13 @@ lcam_host=${CARGO_TARGET_DIR:-target}/release/lcam-host
 if [ ! -d "$work/composites" ]; then
     "$lcam_host" compose --objects "$work/objects" \
         --backgrounds "$work/data/usr/share/wallpapers" "$work/data/usr/share/backgrounds/mate/nature" \
-        --count 3200 --size 256 --split 0.75 --seed 1 --output "$work/composites"
+        --count 3200 --pairs 800 --size 256 --split 0.75 --seed 1 --output "$work/composites"
 fi
 rm -rf "$work/efficientnet-lite0.run"
 "$lcam_host" train "$classifier" --preprocess tf --labels $here/labels.txt \
     --images "$work/composites/train/images" --weights int8 --output "$work/efficientnet-lite0.onnx"
 "$lcam_host" evaluate "$work/efficientnet-lite0.onnx" --images "$work/composites/held-out/images" --masks \
-    --limit 400 --record --json "$work/evaluation.json" --output "$work/report"
+    --methods lcam,cam --metrics faithfulness,localization --limit 400 --record
 python - "$work/efficientnet-lite0.onnx" <<'CHECK'
 import sys
 import onnx
