@@ -29,14 +29,19 @@ if [ ! -d "$work/photographs" ]; then
 fi
 
 held_out=$work/composites/held-out
-one_pass=lcam,cam,grad-cam,grad-cam++,layer-cam,recipro-cam,random
+table=$work/measured.md
+: > "$table"
+# Measures under a name and a title, and adds the report's table to all tables.
 measure() {
-    local name=$1
-    shift
-    echo "== $name"
+    local name=$1 title=$2
+    shift 2
     "$lcam_host" evaluate "$model" --json "$work/$name.json" --output "$work/$name" "$@" | tee "$work/$name.txt"
+    printf '\n## %s\n\n    evaluate %s\n\n' "$title" "${*//$work\//}" >> "$table"
+    cat "$work/$name/table.md" >> "$table"
 }
-measure composites --images "$held_out/images" --masks --limit 400 --methods $one_pass \
-    --sanity --pairs "$held_out/pairs"
-measure photographs --images "$work/photographs" --methods $one_pass
-measure many-passes --images "$held_out/images" --masks --limit 40 --methods lcam,score-cam,rise,cam,grad-cam
+measure composites "400 held-out composites" --images "$held_out/images" --masks --limit 400 \
+    --methods lcam,cam,grad-cam,grad-cam++,layer-cam,recipro-cam,random --sanity --pairs "$held_out/pairs"
+measure photographs "253 photographs" --images "$work/photographs" \
+    --methods lcam,cam,grad-cam,grad-cam++,recipro-cam --metrics faithfulness,fills,curves,sparseness
+measure many-passes "Beside methods of thousands of passes, on 40 composites" --images "$held_out/images" --masks \
+    --limit 40 --methods lcam,score-cam,rise,cam,grad-cam
