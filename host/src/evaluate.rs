@@ -28,14 +28,14 @@ mod pairs;
 mod sanity;
 mod summary;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use indicatif::ProgressBar;
 use lcam_models::map::{ClassMap, GridSize};
 use lcam_models::picture::PictureError;
 use lcam_models::scores::softmax;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tch::{TchError, Tensor};
 
 use crate::dataset::{DatasetError, for_each_batch, list_pictures, spread};
@@ -130,6 +130,7 @@ pub struct Evaluation {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Outcome {
     /// The picture.
+    #[serde(serialize_with = "displayed")]
     pub picture: PathBuf,
     /// The class that the network names.
     pub class: usize,
@@ -137,6 +138,11 @@ pub struct Outcome {
     pub confidence: f64,
     /// One entry a method, in the order of [`Options::methods`].
     pub scores: Vec<Scores>,
+}
+
+/// A name need not be Unicode, but JSON is.
+fn displayed<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 /// Measures the maps of some methods on the pictures of a folder.

@@ -43,8 +43,10 @@ pub struct Report<'a> {
 pub struct Section {
     /// What is above it.
     pub title: String,
-    /// What is in it.
+    /// What is in it on the page.
     pub body: Markup,
+    /// The same in plain text, for the file of the table.
+    pub text: String,
 }
 
 /// A folder that cannot become a report.

@@ -108,7 +108,7 @@ fn refuses_what_is_unusable_in_one_line() {
     write("gap.txt", lines.concat().as_bytes());
     write("latin.txt", b"caf\xe9\n");
     write("wide.onnx", &encode_model(&wide(&whole)));
-    let cases: [(&[&str], &str); 31] = [
+    let cases: [(&[&str], &str); 36] = [
         (&["inspect", "missing.onnx"], "cannot read missing.onnx"),
         (&["inspect", "."], "it is not a file; give an .onnx file"),
         (&["inspect"], "required arguments were not provided: <MODEL>; try --help"),
@@ -215,6 +215,23 @@ fn refuses_what_is_unusable_in_one_line() {
         ),
         (&["evaluate", "missing.onnx", "--images", "."], "cannot read missing.onnx"),
         (
+            &["evaluate", "missing.onnx", "--images", ".", "--json", "no/all.json"],
+            "no file can be made in",
+        ),
+        (
+            &["evaluate", "x", "--images", ".", "--output", "r", "--json", "r/all.json"],
+            "which --output fills; choose places apart",
+        ),
+        (&["evaluate", "x", "--images", ".", "--pairs", "no"], "cannot read the folder no/images"),
+        (
+            &["evaluate", "x", "--images", ".", "--metrics", "localization"],
+            "localization is measured with masks of where the objects are: give --masks",
+        ),
+        (
+            &["evaluate", "x", "--images", ".", "--masks", "--metrics", "road"],
+            "--masks are for localization: add it to --metrics, or leave out --masks",
+        ),
+        (
             &["compose", "--objects", "none", "--backgrounds", ".", "--output", "o.onnx"],
             "cannot read the folder none",
         ),
@@ -290,4 +307,5 @@ fn measures_an_explained_model_and_records_the_figures() {
     let drop = json["methods"][0]["figures"][0]["mean"].as_f64().expect("a mean");
     assert!((scores["average-drop-100"] - drop).abs() <= 0.05, "{scores:?} is not {drop}");
     assert!((scores["pictures"] - 2.0).abs() < 1e-9, "{scores:?}");
+    assert!(!scores.contains_key("pointing"), "of an earlier run with masks: {scores:?}");
 }

@@ -34,7 +34,7 @@ SIDE = 224
 # Differences relative to the largest value of a map; PyTorch and the ONNX graph differ by 1e-5 in their features.
 PACKAGE_LIMIT = 1e-3
 # Two draws of 4000 masks are not the same map.
-RISE_LIMIT = 0.95
+RISE_LIMIT = 0.9
 
 
 class Network(torch.nn.Module):

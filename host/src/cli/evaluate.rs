@@ -1,25 +1,28 @@
 //! `lcam-host evaluate`: how faithful a model's maps are, beside other methods.
 
+mod json;
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::io::{Write, stdout};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Args;
 use lcam_models::atomic_file;
 use lcam_models::metadata::Metadata;
 use lcam_models::onnx::{read_model, write_model};
-use serde::Serialize;
 use tch::Device;
 
 use super::device::parse_device;
 use super::outputs;
+use crate::dataset::list_pictures;
 use crate::evaluate::{
-    Digests, Evaluation, Explained, Family, Figure, Fill, KEPT, MapFolder, MaskFolder, Method,
-    Options, Outcome, Pairs, Protocol, REMOVED, RISE_MASKS, Sanity, Summary, Time, check_sanity,
-    evaluate, evaluate_pairs, summarize,
+    Evaluation, Explained, Family, Figure, Fill, KEPT, MapFolder, MaskFolder, Method, Options,
+    Pairs, Protocol, REMOVED, RISE_MASKS, Sanity, Summary, check_sanity, evaluate, evaluate_pairs,
+    summarize,
 };
 use crate::report::{Report, Section, check_output};
+use json::{Figures, Settings};
 
 /// The program and its version.
 const TOOL: &str = concat!("lcam-host ", env!("CARGO_PKG_VERSION"));
@@ -51,7 +54,7 @@ pub(super) struct Evaluate {
     /// The standard deviation of ROAD's noise, pixels being 0 to 1.
     #[arg(long, default_value_t = Protocol::default().road_noise, value_parser = parse_noise)]
     road_noise: f32,
-    /// The most pictures, taken evenly from the folder.
+    /// The most pictures, taken evenly from the folder; of pairs, too.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// What random maps, the masks of RISE and noise depend on.
@@ -84,44 +87,11 @@ pub(super) struct Evaluate {
     device: Device,
 }
 
-/// The file of all figures. But for `times`, the same settings give the same file on a CPU.
-#[derive(Serialize)]
-struct Figures<'a> {
-    tool: &'a str,
-    settings: Settings<'a>,
-    digests: &'a Digests,
-    pictures: usize,
-    methods: &'a [Summary],
-    times: &'a [Time],
-    unreadable: Vec<String>,
-    unusable_masks: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sanity: Option<&'a Sanity>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pairs: Option<&'a Pairs>,
-    outcomes: &'a [Outcome],
-}
-
 /// What is tested beside the figures.
 #[derive(Default)]
 struct ExtraTests {
     sanity: Option<Sanity>,
     pairs: Option<Pairs>,
-}
-
-/// What was asked for, and the fixed parts of the protocol.
-#[derive(Serialize)]
-struct Settings<'a> {
-    model: &'a Path,
-    images: &'a Path,
-    masks: bool,
-    methods: &'a [Method],
-    metrics: &'a [Family],
-    kept: [f64; 3],
-    removed: [f64; 4],
-    protocol: Protocol,
-    limit: Option<usize>,
-    seed: u64,
 }
 
 impl ExtraTests {
@@ -134,12 +104,7 @@ impl ExtraTests {
 impl Evaluate {
     pub(super) fn run(self) -> anyhow::Result<String> {
         let context = || self.model.display().to_string();
-        if let Some(path) = &self.json {
-            outputs::check_json(path)?;
-        }
-        if let Some(folder) = &self.output {
-            check_output(folder)?;
-        }
+        self.check_outputs()?;
         let options = self.options()?;
         if self.record
             && !(options.methods.contains(&Method::Lcam)
@@ -154,26 +119,6 @@ impl Evaluate {
         evaluation.digests = evaluation.digests.with_model(&self.model).with_context(context)?;
         let summaries = summarize(&options.methods, &evaluation.outcomes);
         let extra = self.extra_tests(&model, &options).with_context(context)?;
-        if let Some(path) = &self.json {
-            let figures = self.figures(&options, &evaluation, &summaries, &extra);
-            let text = serde_json::to_string(&figures)?;
-            atomic_file::write(path, text.as_bytes())?;
-        }
-        if let Some(folder) = &self.output {
-            let report = Report {
-                tool: TOOL,
-                model: &self.model,
-                metadata: model.metadata(),
-                options: &options,
-                evaluation: &evaluation,
-                summaries: &summaries,
-                sections: extra.sections(),
-            };
-            report.write(folder)?;
-        }
-        if self.record {
-            self.record(&evaluation, &summaries)?;
-        }
         let mut text = table::table(&evaluation, &summaries);
         let sanity = extra.sanity.as_ref().map(ToString::to_string);
         let pairs = extra.pairs.as_ref().map(ToString::to_string);
@@ -181,7 +126,57 @@ impl Evaluate {
             text.push('\n');
             text.push_str(&part);
         }
+        let report = Report {
+            tool: TOOL,
+            model: &self.model,
+            metadata: model.metadata(),
+            options: &options,
+            evaluation: &evaluation,
+            summaries: &summaries,
+            sections: extra.sections(),
+        };
+        let figures = self.figures(&options, &evaluation, &summaries, &extra);
+        // What was measured is told even where it cannot be written.
+        if let Err(problem) = self.write(&figures, &report) {
+            let _ = writeln!(stdout(), "{text}");
+            return Err(problem);
+        }
         Ok(text)
+    }
+
+    /// Refuses outputs that cannot be written, before anything is measured.
+    fn check_outputs(&self) -> anyhow::Result<()> {
+        let maps = self.maps.as_deref();
+        outputs::check_apart(&[
+            ("--json", self.json.as_deref()),
+            ("--output", self.output.as_deref()),
+            ("--maps", maps),
+        ])?;
+        if let Some(path) = &self.json {
+            outputs::check_json(path)?;
+            outputs::check_place(path, false)?;
+        }
+        if let Some(folder) = &self.output {
+            check_output(folder)?;
+        }
+        [self.output.as_deref(), maps]
+            .into_iter()
+            .flatten()
+            .try_for_each(|folder| outputs::check_place(folder, true))
+    }
+
+    /// Writes each output, and tells of the first that failed.
+    fn write(&self, figures: &Figures<'_>, report: &Report<'_>) -> anyhow::Result<()> {
+        let json = self.json.as_ref().map(|path| -> anyhow::Result<()> {
+            Ok(atomic_file::write(path, serde_json::to_string(figures)?.as_bytes())?)
+        });
+        let page = self.output.as_ref().map(|folder| report.write(folder));
+        json.transpose()?;
+        page.transpose()?;
+        if self.record {
+            self.record(report.evaluation, report.summaries)?;
+        }
+        Ok(())
     }
 
     /// Makes the tests beside the figures that are asked for.
@@ -199,6 +194,16 @@ impl Evaluate {
     }
 
     fn options(&self) -> anyhow::Result<Options> {
+        if let Some(folder) = &self.pairs {
+            list_pictures(&folder.join("images"))?;
+        }
+        let localizes = self.metrics.contains(&Family::Localization);
+        if localizes && self.masks.is_none() {
+            bail!("localization is measured with masks of where the objects are: give --masks");
+        }
+        if self.masks.is_some() && !localizes && !self.metrics.is_empty() {
+            bail!("--masks are for localization: add it to --metrics, or leave out --masks");
+        }
         let every = if self.metrics.is_empty() { &Family::ALL[..] } else { &self.metrics };
         Ok(Options {
             images: self.images.clone(),
@@ -223,6 +228,8 @@ impl Evaluate {
         let mut metadata =
             Metadata::read(&model).with_context(|| self.model.display().to_string())?;
         let scores = &mut metadata.provenance.scores;
+        // Those of another measurement are on other pictures.
+        scores.clear();
         #[expect(clippy::cast_precision_loss, reason = "a number of pictures")]
         scores.insert("pictures".to_owned(), evaluation.outcomes.len() as f64);
         let is_recorded = |figure: Figure| match figure {
@@ -247,8 +254,8 @@ impl Evaluate {
         Figures {
             tool: TOOL,
             settings: Settings {
-                model: &self.model,
-                images: &self.images,
+                model: self.model.display().to_string(),
+                images: self.images.display().to_string(),
                 masks: options.masks.is_some(),
                 methods: &options.methods,
                 metrics: &options.families,

@@ -2,8 +2,40 @@
 
 use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use lcam_models::onnx::read_model;
+
+/// Refuses a place where nothing can be written, before the work and not after it: a file is made there, and vanishes.
+/// Folders that are missing are made when it is time, if `makes_folders`.
+pub(super) fn check_place(path: &Path, makes_folders: bool) -> anyhow::Result<()> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut folders = path.ancestors().skip(1);
+    let folder =
+        if makes_folders { folders.find(|folder| folder.exists()) } else { folders.next() };
+    let folder = folder.unwrap_or(&path);
+    tempfile::Builder::new().prefix(".lcam-").tempfile_in(folder).with_context(|| {
+        let (path, folder) = (path.display(), folder.display());
+        format!("cannot write {path}: no file can be made in {folder}; choose another place")
+    })?;
+    Ok(())
+}
+
+/// Refuses two outputs of which one would be written into the other or over it.
+pub(super) fn check_apart(outputs: &[(&'static str, Option<&Path>)]) -> anyhow::Result<()> {
+    let given = |(flag, path): &(&'static str, Option<&Path>)| {
+        path.map(|path| (*flag, std::path::absolute(path).unwrap_or_else(|_| path.to_owned())))
+    };
+    let given: Vec<_> = outputs.iter().filter_map(given).collect();
+    for (flag, path) in &given {
+        if let Some((other, folder)) =
+            given.iter().find(|(other, folder)| other != flag && path.starts_with(folder))
+        {
+            let folder = folder.display();
+            bail!("{flag} lies in {folder}, which {other} fills; choose places apart");
+        }
+    }
+    Ok(())
+}
 
 /// Refuses to write a model over anything but an explained model.
 pub(super) fn check_model(path: &Path) -> anyhow::Result<()> {

@@ -87,6 +87,7 @@ impl Train {
         let labels = self.labels(classifier.classes())?;
         let pictures = list_pictures(&self.images)?;
         outputs::check_model(&self.output)?;
+        outputs::check_place(&self.output, true)?;
         settings.subject = self.subject(&layers, &preprocess, &pictures)?;
         let mut metadata = Metadata {
             variant: settings.variant,

@@ -63,11 +63,17 @@ impl Summary {
     }
 }
 
-impl Difference {
-    /// Tells whether the interval leaves 0 out.
+/// The fewest pictures that a difference can be clear on: the samples of fewer hold too few different ones for their
+/// interval to be one.
+const LEAST_PICTURES: usize = 10;
+
+impl Estimate {
+    /// Gives the difference from the first method if its interval leaves 0 out.
     #[must_use]
-    pub fn is_clear(&self) -> bool {
-        self.interval.low > 0.0 || self.interval.high < 0.0
+    pub fn clear_difference(&self) -> Option<Difference> {
+        let leaves_out = |interval: Interval| interval.low > 0.0 || interval.high < 0.0;
+        self.against_first
+            .filter(|difference| self.pictures >= LEAST_PICTURES && leaves_out(difference.interval))
     }
 }
 
@@ -203,12 +209,16 @@ mod tests {
         let drop = Figure::AverageDrop { fill: Fill::Black, kept: 0 };
         let [first, second] = [0, 1].map(|index: usize| *summaries[index].get(drop).unwrap());
         assert!(first.against_first.is_none() && second.interval.high > first.interval.low);
-        let difference = second.against_first.unwrap();
-        assert!(difference.is_clear() && difference.interval.high < 0.0, "{difference:?}");
+        let difference = second.clear_difference().unwrap();
+        assert!(difference.interval.high < 0.0, "{difference:?}");
         assert!((difference.better - 1.0).abs() < 1e-12);
         let increase = Figure::Increase { fill: Fill::Black, kept: 0 };
-        let same = summaries[1].get(increase).unwrap().against_first.unwrap();
-        assert!(!same.is_clear() && same.better < 1e-12, "{same:?}");
+        let same = summaries[1].get(increase).unwrap();
+        assert!(same.clear_difference().is_none(), "{same:?}");
+        assert!(same.against_first.unwrap().better < 1e-12, "{same:?}");
+        let few = summarize(&[Method::Cam, Method::Lcam], &outcomes[..9]);
+        assert!(few[1].get(drop).unwrap().against_first.is_some());
+        assert!(few[1].get(drop).unwrap().clear_difference().is_none(), "nine are too few");
     }
 
     #[test]

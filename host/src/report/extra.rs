@@ -17,7 +17,7 @@ impl Section {
                 The mean rank correlation with the true map over " (sanity.pictures) " pictures must be at most "
                 (CORRELATION_LIMIT) ", and at most " (CONSTANT_LIMIT) " % of the maps may be constant."
             }
-            div.scroll tabindex="0" { table {
+            div.scroll tabindex="0" { table.figures {
                 thead { tr {
                     th {} th { "random network" } th { "shuffled attention" } th { "other class" }
                     th { "constant maps, %" } th { "" }
@@ -32,7 +32,7 @@ impl Section {
                 } } }
             } }
         };
-        Self { title: "Sanity".to_owned(), body }
+        Self { title: "Sanity".to_owned(), body, text: sanity.to_string() }
     }
 
     /// Tells what the two-object test found.
@@ -45,7 +45,7 @@ impl Section {
                 (pairs.different) ", and has both among its top five in " (pairs.both_in_top) ". Percent of the "
                 "different ones, and of those in the top five."
             }
-            div.scroll tabindex="0" { table {
+            div.scroll tabindex="0" { table.figures {
                 thead { tr {
                     th {} th { "both peaks in the own object" } th { "more of the map in the own object" }
                     th { "higher mean in the own object" }
@@ -58,7 +58,7 @@ impl Section {
                 } } }
             } }
         };
-        Self { title: "Two objects".to_owned(), body }
+        Self { title: "Two objects".to_owned(), body, text: pairs.to_string() }
     }
 }
 

@@ -19,8 +19,7 @@ pub(super) fn table(report: &Report<'_>) -> String {
         let _ = write!(text, "\n| {} {} |", figure.title(), figure.better().arrow());
         let best = best(*figure, estimates);
         for (index, estimate) in estimates.iter().enumerate() {
-            let clear = estimate.against_first.is_some_and(|difference| difference.is_clear());
-            let star = if clear { "\\*" } else { "" };
+            let star = if estimate.clear_difference().is_some() { "\\*" } else { "" };
             let mean = format!("{:.1}{star}", estimate.interval.mean);
             let _ = if best.contains(&index) {
                 write!(text, " **{mean}** |")
@@ -41,5 +40,14 @@ pub(super) fn table(report: &Report<'_>) -> String {
         report.tool,
         report.summaries.first().map(|summary| summary.method.to_string()).unwrap_or_default()
     );
+    for problem in &report.evaluation.unreadable {
+        let _ = writeln!(text, "\nLeft out: {problem}");
+    }
+    for problem in &report.evaluation.unusable_masks {
+        let _ = writeln!(text, "\nWithout mask: {problem}");
+    }
+    for section in &report.sections {
+        let _ = writeln!(text, "\n{}:\n\n```text\n{}\n```", section.title, section.text.trim_end());
+    }
     text
 }

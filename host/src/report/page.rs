@@ -83,7 +83,7 @@ fn count(other: &Summary) -> (usize, usize, usize) {
     for estimate in &other.figures {
         let Some(difference) = estimate.against_first else { continue };
         let other_is_better = estimate.figure.better().prefers(difference.interval.mean, 0.0);
-        *(match (difference.is_clear(), other_is_better) {
+        *(match (estimate.clear_difference().is_some(), other_is_better) {
             (false, _) => &mut open,
             (true, true) => &mut worse,
             (true, false) => &mut better,

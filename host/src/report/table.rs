@@ -70,7 +70,7 @@ fn row(figure: Figure, estimates: &[&Estimate]) -> Markup {
                 td.best[best.contains(&index)] title=(explanation(estimate)) {
                     span.mean {
                         (format!("{:.1}", estimate.interval.mean))
-                        @if estimate.against_first.is_some_and(|difference| difference.is_clear()) { sup { "*" } }
+                        @if estimate.clear_difference().is_some() { sup { "*" } }
                     }
                     span.interval { (format!("{:.1} – {:.1}", estimate.interval.low, estimate.interval.high)) }
                 }

@@ -4,7 +4,7 @@ use lcam_models::metadata::Variant;
 use rand::RngExt;
 use tch::{Kind, TchError, Tensor};
 
-use super::fill::Fill;
+use super::fill::{Fill, masked};
 use super::head::Head;
 use super::loss::{LossMaps, LossTerms};
 use super::mask::{MaskKind, keep_highest, min_max};
@@ -39,15 +39,20 @@ impl Draw {
         Self { shares: (0..pictures).map(|_| share()).collect(), fill }
     }
 
-    /// Takes some of the pictures.
-    fn part(&self, start: i64, count: i64) -> Self {
-        let places = self
-            .shares
-            .iter()
-            .zip(0i64..)
-            .filter(|(_, place)| (start..start + count).contains(place));
-        Self { shares: places.map(|(&share, _)| share).collect(), fill: self.fill }
+    /// Gives the shares of some of the pictures.
+    fn part(&self, start: i64, count: i64) -> Vec<f64> {
+        let places = self.shares.iter().zip(0i64..);
+        let places = places.filter(|(_, place)| (start..start + count).contains(place));
+        places.map(|(&share, _)| share).collect()
     }
+}
+
+/// What is removed of some pictures.
+struct Cut {
+    /// The share of the pixels that is kept of each.
+    shares: Vec<f64>,
+    /// What is seen in the place of the rest, `[B, 3, H, W]`; nothing for black.
+    instead: Option<Tensor>,
 }
 
 /// Masks of a batch.
@@ -70,6 +75,9 @@ impl Trainer<'_> {
     ) -> Result<Metrics, TrainError> {
         let count = batch.labels.size()[0];
         let at_once = i64::try_from(self.settings.micro_batch).unwrap_or(i64::MAX);
+        // Of the whole batch, so that its parts add up to it.
+        let instead = batch.pixels.as_ref().map(|pixels| draw.fill.instead(pixels)).transpose()?;
+        let instead = instead.flatten();
         let mut gradients = Vec::new();
         let mut sum = Metrics::default();
         for start in (0..count).step_by(self.settings.micro_batch) {
@@ -77,7 +85,10 @@ impl Trainer<'_> {
             let part = batch.part(start, pictures)?;
             let attention = head.attention()?;
             let masks = self.masks(&attention, &part, (&batch.labels, start))?;
-            let terms = self.terms(&masks, &part, &draw.part(start, pictures))?;
+            let instead =
+                instead.as_ref().map(|all| all.f_narrow(0, start, pictures)).transpose()?;
+            let cut = Cut { shares: draw.part(start, pictures), instead };
+            let terms = self.terms(&masks, &part, &cut)?;
             let total = terms.total(self.settings.loss_weights)?;
             // Every term is a mean over pictures.
             #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
@@ -123,7 +134,7 @@ impl Trainer<'_> {
         }
     }
 
-    fn terms(&self, masks: &Masks, part: &Batch, draw: &Draw) -> Result<LossTerms, TrainError> {
+    fn terms(&self, masks: &Masks, part: &Batch, cut: &Cut) -> Result<LossTerms, TrainError> {
         let graph = self.classifier.graph();
         let wanted = [self.classifier.logits()];
         let weights = self.settings.loss_weights;
@@ -137,11 +148,12 @@ impl Trainer<'_> {
         let full = upsample(&masks.own, [sides[2], sides[3]])?;
         let kept = match self.settings.mask {
             MaskKind::Sigmoid => full,
-            MaskKind::MinMax => keep_highest(&full, &draw.shares)?,
+            MaskKind::MinMax => keep_highest(&full, &cut.shares)?,
         };
         let answer = |mask: &Tensor| {
-            let masked = pictures::normalize(&draw.fill.masked(pixels, mask)?, self.preprocess);
-            let feeds = [(self.classifier.image(), &masked)];
+            let picture =
+                pictures::normalize(&masked(pixels, mask, cut.instead.as_ref())?, self.preprocess);
+            let feeds = [(self.classifier.image(), &picture)];
             Ok::<_, TrainError>(graph.run_in(self.settings.precision, &feeds, &wanted)?.remove(0))
         };
         let terms = LossTerms::new(&answer(&kept)?, &part.labels, &masks.all, weights)?;

@@ -35,8 +35,8 @@ pub(super) fn table(evaluation: &Evaluation, summaries: &[Summary]) -> String {
         let interval = estimate.interval;
         let _ = writeln!(
             text,
-            "↓ is better low, ↑ better high; * differs from the first method: the 95 % interval of the paired \
-             difference leaves 0 out. Of other pictures like these, 95 % of samples lie within, for example, \
+            "↓ is better low, ↑ better high; +h: passes of the network's head alone; * differs from the first \
+             method: the 95 % interval of the paired difference leaves 0 out. Of other pictures like these, 95 % of samples lie within, for example, \
              {:.1} to {:.1} where {:.1} stands first.",
             interval.low, interval.high, interval.mean
         );
@@ -46,7 +46,7 @@ pub(super) fn table(evaluation: &Evaluation, summaries: &[Summary]) -> String {
 
 /// Gives a mean with one decimal, and a star where it clearly differs from the first method's.
 fn cell(estimate: &Estimate) -> String {
-    let star = if estimate.against_first.is_some_and(|d| d.is_clear()) { " *" } else { "  " };
+    let star = if estimate.clear_difference().is_some() { " *" } else { "  " };
     format!("{:.1}{star}", estimate.interval.mean)
 }
 
