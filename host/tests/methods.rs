@@ -111,6 +111,20 @@ fn maps_follow_the_formulas() {
 }
 
 #[test]
+fn no_map_takes_the_place_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = folder.path().join("images");
+    std::fs::create_dir(&images).unwrap();
+    quarters(&images.join("a.png"));
+    std::fs::copy(images.join("a.png"), images.join("a.jpg")).unwrap();
+    let model = tiny::explained([2.0, -1.0, 0.0], [-2.0, 0.0, 0.0]);
+    let maps = MapFolder::new(&folder.path().join("maps"), &images).unwrap();
+    let options = Options { maps: Some(maps), ..options(&images, &[Method::Cam]) };
+    let refused = evaluate(&model, &options).unwrap_err().to_string();
+    assert!(refused.ends_with("cam/a.npy; rename one of them"), "{refused}");
+}
+
+#[test]
 fn rise_finds_what_the_class_is_seen_by() {
     let model = tiny::explained([8.0, 0.0, 0.0], [-8.0, 0.0, 0.0]);
     let map = maps(&model, &[Method::Rise]).remove(0);

@@ -51,6 +51,12 @@ pub enum EvaluateError {
         /// The folder.
         path: PathBuf,
     },
+    /// Two pictures differ in nothing but their ending.
+    #[error("two pictures would have the same map {path}; rename one of them")]
+    SameMap {
+        /// The map.
+        path: PathBuf,
+    },
     /// The folder for a map cannot be made.
     #[error("cannot write {path}: {problem}; check that the folder is writable and has room")]
     Maps {

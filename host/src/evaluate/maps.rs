@@ -45,6 +45,10 @@ impl MapFolder {
         let path = self.folder.join(method.to_string()).join(below.unwrap_or(picture));
         let path = path.with_extension("npy");
         let failed = |problem| EvaluateError::Maps { path: path.clone(), problem };
+        // The folder was empty: another picture has been here.
+        if path.exists() {
+            return Err(EvaluateError::SameMap { path });
+        }
         std::fs::create_dir_all(path.parent().unwrap_or(&self.folder)).map_err(failed)?;
         Ok(atomic_file::write(&path, &npy::encode(map.size(), map.values()))?)
     }
