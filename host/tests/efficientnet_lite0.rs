@@ -170,6 +170,8 @@ fn parts_of_a_batch_add_up_to_it() {
             epochs: 1,
             batch: 6,
             micro_batch,
+            // What stands in the place of a picture's removed pixels may be in another part.
+            fills: vec![Fill::Other],
             // The first update of AdamW is the gradient's sign alone, which rounding can turn.
             optimizer: OptimizerKind::Sgd,
             loss_weights: LossWeights { destruction: 0.5, ..defaults.loss_weights },

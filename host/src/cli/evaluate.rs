@@ -158,11 +158,10 @@ impl Evaluate {
         }
         if let Some(folder) = &self.output {
             check_output(folder)?;
+            outputs::check_place(folder, true)?;
         }
-        [self.output.as_deref(), maps]
-            .into_iter()
-            .flatten()
-            .try_for_each(|folder| outputs::check_place(folder, true))
+        // A report's folder is replaced, the one of maps is filled: what is around it may be closed.
+        maps.map_or(Ok(()), |folder| outputs::check_place(&folder.join("maps"), true))
     }
 
     /// Writes each output, and tells of the first that failed.

@@ -11,13 +11,13 @@ pub enum Precision {
     /// 32 bits.
     #[default]
     Float,
-    /// bfloat16, products summed in 32 bits: half of the memory, and several times as fast where the hardware has units
-    /// for it. What runs between convolutions takes what they give. Gradients need no scaling, as the
-    /// exponent is as wide as that of 32 bits.
+    /// bfloat16, products summed in 32 bits: half of the memory, for hardware with units for it; a CPU without them
+    /// gains nothing. What runs between convolutions takes what they give. Gradients need no scaling, as
+    /// the exponent is as wide as that of 32 bits.
     Bfloat16,
 }
 
-/// What is computed in the reduced precision; the same as PyTorch's autocast on CUDA.
+/// What is computed in the reduced precision: the operators in which the time goes.
 const REDUCED: [&str; 4] = ["Conv", "ConvTranspose", "Gemm", "MatMul"];
 
 impl Precision {

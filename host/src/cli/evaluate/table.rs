@@ -36,8 +36,8 @@ pub(super) fn table(evaluation: &Evaluation, summaries: &[Summary]) -> String {
         let _ = writeln!(
             text,
             "↓ is better low, ↑ better high; +h: passes of the network's head alone; * differs from the first \
-             method: the 95 % interval of the paired difference leaves 0 out. Of other pictures like these, 95 % of samples lie within, for example, \
-             {:.1} to {:.1} where {:.1} stands first.",
+             method: the 95 % interval of the paired difference leaves 0 out. Of other pictures like these, \
+             95 % of samples lie within, for example, {:.1} to {:.1} where {:.1} stands first.",
             interval.low, interval.high, interval.mean
         );
     }
