@@ -31,7 +31,7 @@ const PROVENANCE_KEY: &str = "lcam.provenance";
 pub struct Metadata {
     /// How the attention mechanism was trained.
     pub variant: Variant,
-    /// How the weights are stored.
+    /// In which numbers it is stored.
     pub quantization: Quantization,
     /// How a picture becomes the network's input.
     pub preprocess: Preprocess,
@@ -62,7 +62,7 @@ impl fmt::Display for Variant {
     }
 }
 
-/// How the weights are stored.
+/// In which numbers a network is stored and meant to be computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Quantization {
@@ -70,6 +70,9 @@ pub enum Quantization {
     None,
     /// Weights as int8 with one scale a channel, arithmetic in floating point.
     WeightsInt8,
+    /// Weights as int8 with one scale a channel, activations as int8 with one scale a tensor, written with pairs of
+    /// `QuantizeLinear` and `DequantizeLinear` (QDQ).
+    Int8,
 }
 
 impl fmt::Display for Quantization {
@@ -77,6 +80,7 @@ impl fmt::Display for Quantization {
         f.write_str(match self {
             Self::None => "float32",
             Self::WeightsInt8 => "int8 weights, float32 arithmetic",
+            Self::Int8 => "int8 weights and activations (QDQ)",
         })
     }
 }
