@@ -7,6 +7,7 @@ mod inspect;
 mod normalization;
 mod outputs;
 mod preprocess;
+mod quantize;
 mod train;
 
 use std::io::{ErrorKind, Write};
@@ -34,9 +35,14 @@ enum Command {
     Compose(compose::Compose),
     /// Measures how faithful a model's explanation maps are, beside other methods.
     Evaluate(evaluate::Evaluate),
+    /// Turns a float explained model into one of int8 weights and activations.
+    Quantize(quantize::Quantize),
     /// Lists the ONNX operators that are supported, with their limits.
     Operators,
 }
+
+/// The program and its version.
+const TOOL: &str = concat!("lcam-host ", env!("CARGO_PKG_VERSION"));
 
 /// What a command that was given something unusable ends with.
 const BAD_INPUT: u8 = 2;
@@ -78,6 +84,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Train(command) => command.run(),
         Command::Compose(command) => command.run(),
         Command::Evaluate(command) => command.run(),
+        Command::Quantize(command) => command.run(),
         Command::Operators => Ok(operators()),
     };
     match result.and_then(|text| Ok(print(&text)?)) {

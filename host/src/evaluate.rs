@@ -151,14 +151,26 @@ fn displayed<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Erro
 /// Returns [`EvaluateError`] when nothing can be read, or the network or a map fails.
 pub fn evaluate(model: &Explained, options: &Options) -> Result<Evaluation, EvaluateError> {
     let paths = spread(list_pictures(&options.images)?, options.limit);
-    let mut run = Run::new(model, options, &paths);
+    evaluate_pictures(model, options, &paths)
+}
+
+/// The same on these pictures of the folder.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_pictures(
+    model: &Explained,
+    options: &Options,
+    paths: &[PathBuf],
+) -> Result<Evaluation, EvaluateError> {
+    let mut run = Run::new(model, options, paths);
     let preprocess = model.preprocess();
     let prepare = |index: usize, picture: image::RgbImage| {
         let mask =
             options.masks.as_ref().map(|masks| masks.view(&paths[index], &picture, preprocess));
         (index, View::center(preprocess, &picture), mask)
     };
-    for_each_batch(&paths, BATCH, prepare, |batch| {
+    for_each_batch(paths, BATCH, prepare, |batch| {
         let mut read = Batch::default();
         for picture in batch {
             match picture {
@@ -179,7 +191,7 @@ pub fn evaluate(model: &Explained, options: &Options) -> Result<Evaluation, Eval
         }
         if read.views.is_empty() { Ok(()) } else { run.measure(read) }
     })?;
-    let evaluation = run.finish(Digests::of_pictures(&options.images, &paths));
+    let evaluation = run.finish(Digests::of_pictures(&options.images, paths));
     check(&evaluation, options.masks.is_some(), paths.len())?;
     Ok(evaluation)
 }

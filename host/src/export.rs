@@ -5,6 +5,7 @@
 
 mod agreement;
 mod attention;
+pub(crate) mod nodes;
 mod raise;
 mod verify;
 mod weights;
@@ -179,7 +180,8 @@ fn declare_interface(graph: &mut GraphProto, classifier: &Classifier, layers: &L
     ];
 }
 
-fn values(tensor: &Tensor) -> Result<Vec<f32>, TchError> {
+/// Copies a tensor's values, row by row, to the CPU.
+pub(crate) fn values(tensor: &Tensor) -> Result<Vec<f32>, TchError> {
     let flat =
         tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_reshape([-1i64])?;
     Vec::try_from(&flat)

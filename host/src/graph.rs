@@ -15,6 +15,7 @@ mod layout;
 mod operator;
 mod operators;
 mod precision;
+mod quantized;
 mod run;
 mod stand_in;
 mod tensors;
@@ -123,6 +124,7 @@ impl Graph {
             device: Device::Cpu,
         };
         graph.fold_constants()?;
+        quantized::join_pairs(&mut graph);
         batching::adapt(&mut graph);
         Ok(graph)
     }

@@ -13,6 +13,8 @@ pub mod layers;
 pub mod normalization;
 pub mod pictures;
 pub mod progress;
+pub mod quantize;
 pub mod random;
 pub mod report;
+mod rounding;
 pub mod train;

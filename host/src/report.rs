@@ -10,6 +10,7 @@ mod folder;
 mod gallery;
 mod markdown;
 mod page;
+mod quantization;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use lcam_models::metadata::Metadata;
 use maud::Markup;
 
 use crate::evaluate::{Evaluation, Options, Summary};
+pub use quantization::QuantizationReport;
 
 /// What a report tells of.
 #[derive(Debug)]

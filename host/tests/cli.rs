@@ -102,6 +102,9 @@ fn refuses_what_is_unusable_in_one_line() {
     write("text.onnx", b"this is no model");
     write("labels.txt", b"one\ntwo\n");
     write("good.onnx", &whole);
+    let shipped = "../models/efficientnet-lite0/efficientnet-lite0.onnx";
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join(shipped);
+    write("explained.onnx", &std::fs::read(shipped).expect("the shipped model"));
     write("picture.png", &png());
     let mut lines = (0..1000).map(|class| format!("class {class}\n")).collect::<Vec<_>>();
     lines[9] = "\n".to_owned();
@@ -188,6 +191,35 @@ fn refuses_what_is_unusable_in_one_line() {
             "compose --objects . --backgrounds . --output x --split 2",
             "the split 2 must be above 0 and at most 1",
         ),
+        (
+            "quantize good.onnx --images . --output o.onnx",
+            "good.onnx: it is not an explained model (no `lcam.format`",
+        ),
+        ("quantize missing.onnx --images . --output o.onnx", "cannot read missing.onnx"),
+        (
+            "quantize x --images . --output o.onnx --calibration 0",
+            "invalid value '0' for '--calibration",
+        ),
+        (
+            "quantize x --images . --output o.onnx --max-drop 101",
+            "invalid value '101' for '--max-drop <POINTS>': expected 0 to 100 percent",
+        ),
+        ("quantize x --images . --output o.onnx --method best", "invalid value 'best'"),
+        ("quantize explained.onnx --images none --output o.onnx", "cannot read the folder none"),
+        (
+            "quantize explained.onnx --images . --output explained.onnx",
+            "--output is the float model itself; choose another name",
+        ),
+        (
+            "quantize explained.onnx --images . --output good.onnx",
+            "good.onnx exists and is no explained model; choose another --output",
+        ),
+        ("quantize explained.onnx --images . --output no/o.onnx", "no file can be made in"),
+        (
+            "quantize explained.onnx --images . --output o.onnx",
+            "4 pictures are needed, better some hundred, and there are 1",
+        ),
+        ("quantize explained.onnx --images . --output o.onnx --report .", "choose"),
         ("inspect good.onnx --images none", "cannot read the folder none"),
         ("train good.onnx --images none --output o.onnx", "cannot read the folder none"),
         (

@@ -20,6 +20,10 @@ use lcam_models::metadata::Quantization;
 use lcam_models::onnx::write_model;
 use tch::{Device, Kind, Tensor};
 
+fn explained(first: [f32; 3], second: [f32; 3]) -> Explained {
+    Explained::new(tiny::explained(first, second), Device::Cpu).unwrap()
+}
+
 fn options(images: &Path, methods: &[Method]) -> Options {
     Options {
         rise_masks: 96,
@@ -65,7 +69,7 @@ fn close(found: &[f32], expected: &[f32]) -> bool {
 #[test]
 fn maps_follow_the_formulas() {
     // Feature maps R, G, B of 2x2 cells, logits from their means by rows (2, -1, 0) and (-2, 0, 0): class 0 wins.
-    let model = tiny::explained([2.0, -1.0, 0.0], [-2.0, 0.0, 0.0]);
+    let model = explained([2.0, -1.0, 0.0], [-2.0, 0.0, 0.0]);
     let methods = [
         Method::Cam,
         Method::GradCam,
@@ -117,7 +121,7 @@ fn no_map_takes_the_place_of_another() {
     std::fs::create_dir(&images).unwrap();
     quarters(&images.join("a.png"));
     std::fs::copy(images.join("a.png"), images.join("a.jpg")).unwrap();
-    let model = tiny::explained([2.0, -1.0, 0.0], [-2.0, 0.0, 0.0]);
+    let model = explained([2.0, -1.0, 0.0], [-2.0, 0.0, 0.0]);
     let maps = MapFolder::new(&folder.path().join("maps"), &images).unwrap();
     let options = Options { maps: Some(maps), ..options(&images, &[Method::Cam]) };
     let refused = evaluate(&model, &options).unwrap_err().to_string();
@@ -126,7 +130,7 @@ fn no_map_takes_the_place_of_another() {
 
 #[test]
 fn rise_finds_what_the_class_is_seen_by() {
-    let model = tiny::explained([8.0, 0.0, 0.0], [-8.0, 0.0, 0.0]);
+    let model = explained([8.0, 0.0, 0.0], [-8.0, 0.0, 0.0]);
     let map = maps(&model, &[Method::Rise]).remove(0);
     assert_eq!(map.len(), 64, "at the size of the picture");
     let half = |left: bool| {
@@ -139,7 +143,7 @@ fn rise_finds_what_the_class_is_seen_by() {
 
 #[test]
 fn counts_what_each_method_costs() {
-    let model = tiny::explained([2.0, -1.0, 0.0], [-2.0, 0.0, 0.0]);
+    let model = explained([2.0, -1.0, 0.0], [-2.0, 0.0, 0.0]);
     for (method, cost) in [
         (Method::Lcam, "1"),
         (Method::GradCam, "1 + backward"),
@@ -176,7 +180,7 @@ fn a_warm_start_is_cam_for_any_class_and_notices_a_random_network() {
 #[test]
 fn tells_two_objects_apart() {
     // Red speaks for class 0, green for class 1.
-    let model = tiny::explained([4.0, -4.0, 0.0], [-4.0, 4.0, 0.0]);
+    let model = explained([4.0, -4.0, 0.0], [-4.0, 4.0, 0.0]);
     let folder = tempfile::tempdir().unwrap();
     let halves = |name: &str, left: [u8; 3], right: [u8; 3]| {
         std::fs::create_dir_all(folder.path().join(name)).unwrap();

@@ -14,7 +14,7 @@ use lcam_models::onnx::{read_model, write_model};
 use tch::Device;
 
 use super::device::parse_device;
-use super::outputs;
+use super::{TOOL, outputs};
 use crate::dataset::list_pictures;
 use crate::evaluate::{
     Evaluation, Explained, Family, Figure, Fill, KEPT, MapFolder, MaskFolder, Method, Options,
@@ -23,9 +23,6 @@ use crate::evaluate::{
 };
 use crate::report::{Report, Section, check_output};
 use json::{Figures, Settings};
-
-/// The program and its version.
-const TOOL: &str = concat!("lcam-host ", env!("CARGO_PKG_VERSION"));
 
 /// How many pictures of each kind a report shows: what one still looks at.
 const EXAMPLES: usize = 6;

@@ -16,8 +16,8 @@ use sha2::{Digest, Sha256};
 use tch::Device;
 
 use super::device::parse_device;
-use super::outputs;
 use super::preprocess::PreprocessArgs;
+use super::{TOOL, outputs};
 use crate::attention::Attention;
 use crate::classifier::Classifier;
 use crate::dataset::{list_pictures, spread};
@@ -191,7 +191,7 @@ impl Train {
         }
         training.insert("pictures".to_owned(), trained.pictures.to_string());
         Ok(Provenance {
-            tool: concat!("lcam-host ", env!("CARGO_PKG_VERSION")).to_owned(),
+            tool: TOOL.to_owned(),
             classifier: self.model.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             classifier_sha256: self.classifier_digest()?,
             training,

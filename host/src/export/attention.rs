@@ -15,15 +15,14 @@
 use lcam_models::explained::{EXPLANATION, LOGITS};
 use lcam_models::map::GridSize;
 use lcam_models::metadata::{Activation, AttentionLayer, AttentionLayout};
-use lcam_models::onnx::{
-    AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType,
-    tensor_proto::DataType,
-};
+use lcam_models::onnx::{GraphProto, TensorProto, tensor_proto::DataType};
 use tch::Tensor;
 
-use super::{ExportError, values, weights};
+use super::nodes::{int, node, text};
+use super::{ExportError, values};
 use crate::attention::{Adapter, Attention, Layer};
 use crate::layers::{FeatureMaps, Layers};
+use crate::rounding;
 
 const CLASS: &str = "lcam.class";
 const BIAS: &str = "lcam.bias";
@@ -153,8 +152,8 @@ impl Part<'_> {
             return Ok(None);
         }
         let count = |side: i64| usize::try_from(side).unwrap_or(0);
-        let rounded =
-            weights::round(&rows, count(classes), count(channels)).ok_or(ExportError::NotFinite)?;
+        let rounded = rounding::round(&rows, count(classes), count(channels))
+            .ok_or(ExportError::NotFinite)?;
         let scales = self.tensor("scales");
         graph.initializer.extend([
             TensorProto::from_i8(&weights, &[classes, channels], &rounded.values),
@@ -233,32 +232,4 @@ fn shape(name: &str, sides: &[i64]) -> TensorProto {
 
 fn grid_shape(name: &str, grid: GridSize) -> TensorProto {
     shape(name, &[1, 1, side(grid.height), side(grid.width)])
-}
-
-pub(super) fn node(operator: &str, inputs: &[&str], output: &str) -> NodeProto {
-    NodeProto {
-        name: Some(output.to_owned()),
-        op_type: Some(operator.to_owned()),
-        input: inputs.iter().map(|&input| input.to_owned()).collect(),
-        output: vec![output.to_owned()],
-        ..NodeProto::default()
-    }
-}
-
-pub(super) fn int(name: &str, value: i64) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.to_owned()),
-        r#type: Some(AttributeType::Int.into()),
-        i: Some(value),
-        ..AttributeProto::default()
-    }
-}
-
-fn text(name: &str, value: &str) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.to_owned()),
-        r#type: Some(AttributeType::String.into()),
-        s: Some(value.as_bytes().to_vec()),
-        ..AttributeProto::default()
-    }
 }

@@ -15,7 +15,7 @@
 use lcam_models::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
 use super::ExportError;
-use super::attention::int;
+use super::nodes::int;
 use crate::graph::OPSETS;
 
 /// The oldest operator set of an explained model.
@@ -98,7 +98,7 @@ mod tests {
     use lcam_models::onnx::{OperatorSetIdProto, ValueInfoProto};
     use tch::{Kind, Tensor};
 
-    use super::super::attention::node;
+    use super::super::nodes::node;
     use super::*;
     use crate::graph::Graph;
 

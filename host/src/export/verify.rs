@@ -11,6 +11,7 @@ use crate::attention::Attention;
 use crate::classifier::Classifier;
 use crate::graph::Graph;
 use crate::layers::Layers;
+use crate::rounding;
 
 /// The largest difference of the maps, relative to the largest value; the sums run in another order.
 const MAP_TOLERANCE: f64 = 1e-4;
@@ -97,8 +98,8 @@ fn rounded_rows(attention: &Attention) -> Result<Attention, ExportError> {
         let (classes, channels) = layer.rows.size2()?;
         let side = |side: i64| usize::try_from(side).unwrap_or(0);
         let values = super::values(&layer.rows)?;
-        let rows =
-            weights::round(&values, side(classes), side(channels)).ok_or(ExportError::NotFinite)?;
+        let rows = rounding::round(&values, side(classes), side(channels))
+            .ok_or(ExportError::NotFinite)?;
         layer.rows = Tensor::from_slice(&rows.widened(side(channels)))
             .f_reshape([classes, channels])?
             .f_to_device(layer.rows.device())?;

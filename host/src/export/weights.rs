@@ -1,7 +1,6 @@
 //! Weights as int8, one scale an output channel; arithmetic stays in floating point.
 //!
-//! `scale_c = max |w_c| / 127`, `q = round(w / scale_c)`: symmetric, zero point 0, nothing is clipped. In the
-//! file a weight is an int8 initializer and a `DequantizeLinear` node that widens it, which runtimes fold
+//! In the file a weight is an int8 initializer and a `DequantizeLinear` node that widens it, which runtimes fold
 //! or run as they please. Biases stay as they are, and so do kernels of few weights a channel, such as those
 //! of depthwise convolutions: they are a small part of a file, and the errors of few weights do not cancel.
 
@@ -12,56 +11,12 @@ use lcam_models::onnx::{
     attribute_proto::AttributeType, tensor_proto::DataType,
 };
 
-/// The largest int8 that is used; -128 is not, so that the range is symmetric.
-const LARGEST: f32 = 127.0;
+use crate::rounding::{Rows, round};
 
 /// The fewest weights of an output channel that are rounded. Measured on EfficientNet-Lite0 with 100 composites:
 /// the logits' signal-to-noise ratio is 15.8 dB with all weights rounded, 20.3 dB with depthwise kernels kept,
 /// 24.5 dB with a limit of 64, 26.4 dB with 100, 26.5 dB with 130; 7 % of the weights are below 100.
 const FEWEST: usize = 100;
-
-/// Rows of int8 with their scales.
-pub(super) struct Rows {
-    /// The values, in the layout of what was rounded.
-    pub(super) values: Vec<i8>,
-    /// One scale a channel.
-    pub(super) scales: Vec<f32>,
-}
-
-impl Rows {
-    /// Gives the values as they are used: `q * scale`.
-    pub(super) fn widened(&self, stride: usize) -> Vec<f32> {
-        let scale = |index: usize| self.scales[index / stride % self.scales.len()];
-        self.values.iter().enumerate().map(|(i, &value)| f32::from(value) * scale(i)).collect()
-    }
-}
-
-/// Rounds `values`, whose element `i` belongs to channel `i / stride % channels`. A channel of zeros gets the
-/// scale 1. `None` where a value is not finite.
-pub(super) fn round(values: &[f32], channels: usize, stride: usize) -> Option<Rows> {
-    let channel = |index: usize| index / stride % channels;
-    let mut largest = vec![0.0f32; channels];
-    for (index, value) in values.iter().enumerate() {
-        if !value.is_finite() {
-            return None;
-        }
-        largest[channel(index)] = largest[channel(index)].max(value.abs());
-    }
-    // A scale that is no normal number would lose the precision it is there for.
-    let scale = |&largest: &f32| match largest / LARGEST {
-        scale if scale >= f32::MIN_POSITIVE => scale,
-        _ => 1.0,
-    };
-    let scales: Vec<f32> = largest.iter().map(scale).collect();
-    let narrow = |(index, value): (usize, &f32)| {
-        let rounded = (value / scales[channel(index)]).round_ties_even().clamp(-LARGEST, LARGEST);
-        #[expect(clippy::cast_possible_truncation, reason = "clamped to -127..=127")]
-        {
-            rounded as i8
-        }
-    };
-    Some(Rows { values: values.iter().enumerate().map(narrow).collect(), scales })
-}
 
 /// Stores the weights of all convolutions and fully connected layers as int8.
 ///
@@ -170,27 +125,6 @@ mod tests {
             input: inputs.map(str::to_owned).to_vec(),
             output: vec![output.to_owned()],
             ..NodeProto::default()
-        }
-    }
-
-    #[test]
-    fn rounds_each_channel_by_its_own_scale() {
-        let rows = round(&[1.27, -0.5, 0.0, 254.0, 3.0, -254.0, 0.0, 0.0, 0.0], 3, 3).unwrap();
-        assert_eq!(rows.values, [127, -50, 0, 127, 2, -127, 0, 0, 0], "1.5 goes to the even 2");
-        assert_eq!(rows.scales[1..], [2.0, 1.0]);
-        let columns = round(&[1.0, 100.0, -1.0, 50.0], 2, 1).unwrap();
-        assert_eq!(columns.values, [127, 127, -127, 64]);
-        assert!(round(&[f32::NAN], 1, 1).is_none());
-    }
-
-    #[test]
-    fn errs_by_half_a_step_at_most() {
-        let values: Vec<f32> =
-            (0..999u16).map(|i| (f32::from(i) * 0.7).sin() * f32::from(i)).collect();
-        let rows = round(&values, 3, 333).unwrap();
-        for (index, (value, rounded)) in values.iter().zip(&rows.values).enumerate() {
-            let scale = rows.scales[index / 333];
-            assert!((value - f32::from(*rounded) * scale).abs() <= 0.5001 * scale, "{index}");
         }
     }
 

@@ -19,7 +19,24 @@ pub(super) fn page(report: &Report<'_>) -> Result<Markup, ReportError> {
         .into_iter()
         .filter_map(|choice| gallery::section(report, choice).transpose())
         .collect::<Result<_, _>>()?;
-    Ok(html! {
+    let header = html! { (lead(report)) (verdicts(report)) };
+    let main = html! {
+        section { h2 { "Figures" } (table::table(report)) }
+        (curves(report))
+        @for gallery in &galleries { (gallery) }
+        @for section in &report.sections {
+            section { h2 { (section.title) } (section.body) }
+        }
+        (meanings(report))
+        (settings(report))
+        (problems(report))
+    };
+    Ok(document(&title, &header, &main, report.tool))
+}
+
+/// Gives a page that stands alone.
+pub(super) fn document(title: &str, header: &Markup, main: &Markup, tool: &str) -> Markup {
+    html! {
         (DOCTYPE)
         (PreEscaped(folder::MARK))
         html lang="en" {
@@ -32,22 +49,12 @@ pub(super) fn page(report: &Report<'_>) -> Result<Markup, ReportError> {
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                header { h1 { (title) } (lead(report)) (verdicts(report)) }
-                main {
-                    section { h2 { "Figures" } (table::table(report)) }
-                    (curves(report))
-                    @for gallery in &galleries { (gallery) }
-                    @for section in &report.sections {
-                        section { h2 { (section.title) } (section.body) }
-                    }
-                    (meanings(report))
-                    (settings(report))
-                    (problems(report))
-                }
-                footer { "Made by " (report.tool) "." }
+                header { h1 { (title) } (header) }
+                main { (main) }
+                footer { "Made by " (tool) "." }
             }
         }
-    })
+    }
 }
 
 fn lead(report: &Report<'_>) -> Markup {
@@ -142,11 +149,16 @@ fn settings(report: &Report<'_>) -> Markup {
         ("steps of insertion and deletion", options.protocol.steps.to_string()),
         ("noise of ROAD", options.protocol.road_noise.to_string()),
     ];
+    settings_table(&rows)
+}
+
+/// Lists what was asked for.
+pub(super) fn settings_table(rows: &[(&str, String)]) -> Markup {
     html! {
         section {
             h2 { "Settings" }
             div.scroll {
-                table.settings { tbody { @for (name, value) in &rows { tr { th scope="row" { (name) } td { (value) } } } } }
+                table.settings { tbody { @for (name, value) in rows { tr { th scope="row" { (name) } td { (value) } } } } }
             }
         }
     }

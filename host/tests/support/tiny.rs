@@ -2,10 +2,10 @@
 
 use lcam_host::attention::{Attention, classifier_rows};
 use lcam_host::classifier::Classifier;
-use lcam_host::evaluate::Explained;
 use lcam_host::export::attach;
 use lcam_host::layers::{self, Layers};
 use lcam_models::class::Labels;
+use lcam_models::explained::ExplainedModel;
 use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization, Variant};
 use lcam_models::onnx::attribute_proto::AttributeType;
 use lcam_models::onnx::tensor_proto::DataType;
@@ -64,7 +64,7 @@ fn model(rows: [[f32; 3]; 2]) -> ModelProto {
 }
 
 /// An explained model that starts at CAM and sees pixels in 0..=1, of pictures of 8x8 pixels all.
-pub(crate) fn explained(first: [f32; 3], second: [f32; 3]) -> Explained {
+pub(crate) fn explained(first: [f32; 3], second: [f32; 3]) -> ExplainedModel {
     let model = model([first, second]);
     let classifier = Classifier::new(&model, None).expect("a classifier");
     let maps = layers::choose(&classifier).expect("it has feature maps");
@@ -83,6 +83,6 @@ pub(crate) fn explained(first: [f32; 3], second: [f32; 3]) -> Explained {
         attention: AttentionLayout::default(),
         provenance: Provenance::default(),
     };
-    let explained = attach(&model, &classifier, &Layers::single(maps), &attention, metadata);
-    Explained::new(explained.expect("an explained model"), tch::Device::Cpu).expect("it runs")
+    attach(&model, &classifier, &Layers::single(maps), &attention, metadata)
+        .expect("an explained model")
 }

@@ -111,24 +111,39 @@ impl TensorProto {
     #[must_use]
     pub fn from_f32(name: &str, dims: &[i64], values: &[f32]) -> Self {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Self::from_raw(name, dims, DataType::Float, bytes)
+        Self::from_le_bytes(name, dims, DataType::Float, bytes)
+    }
+
+    /// Makes a `u8` tensor.
+    #[must_use]
+    pub fn from_u8(name: &str, dims: &[i64], values: &[u8]) -> Self {
+        Self::from_le_bytes(name, dims, DataType::Uint8, values.to_vec())
     }
 
     /// Makes an `i8` tensor.
     #[must_use]
     pub fn from_i8(name: &str, dims: &[i64], values: &[i8]) -> Self {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Self::from_raw(name, dims, DataType::Int8, bytes)
+        Self::from_le_bytes(name, dims, DataType::Int8, bytes)
     }
 
     /// Makes an `i64` tensor.
     #[must_use]
     pub fn from_i64(name: &str, dims: &[i64], values: &[i64]) -> Self {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Self::from_raw(name, dims, DataType::Int64, bytes)
+        Self::from_le_bytes(name, dims, DataType::Int64, bytes)
     }
 
-    fn from_raw(name: &str, dims: &[i64], data_type: DataType, bytes: Vec<u8>) -> Self {
+    /// Makes an `i32` tensor.
+    #[must_use]
+    pub fn from_i32(name: &str, dims: &[i64], values: &[i32]) -> Self {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self::from_le_bytes(name, dims, DataType::Int32, bytes)
+    }
+
+    /// Makes a tensor of elements that are little-endian bytes, row by row.
+    #[must_use]
+    pub fn from_le_bytes(name: &str, dims: &[i64], data_type: DataType, bytes: Vec<u8>) -> Self {
         Self {
             name: Some(name.to_owned()),
             dims: dims.to_vec(),
