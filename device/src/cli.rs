@@ -2,9 +2,11 @@
 
 mod bench;
 mod console;
+mod drawing;
 mod explain;
 mod info;
 mod outputs;
+mod runtime;
 
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
@@ -28,7 +30,7 @@ enum Command {
     Explain(explain::Explain),
     /// Shows what a model file holds and how this machine would run it.
     Info(info::Info),
-    /// Measures what the explanation adds to the classifier's own time.
+    /// Measures how long each stage of a frame takes, and what the explanation costs.
     Bench(bench::Bench),
 }
 

@@ -13,10 +13,11 @@
 //!
 //! Not promised: that a model is right, or that loading is fast.
 
-mod fold;
+mod dequantize;
 mod guard;
 mod limits;
 mod network;
+mod reduce;
 mod translate;
 
 use std::num::NonZeroUsize;
@@ -29,6 +30,7 @@ use lcam_models::map::{ClassMap, MapError};
 use lcam_models::metadata::Metadata;
 use lcam_models::scores::{Ranked, softmax, top_k};
 
+pub use dequantize::Arithmetic;
 pub use guard::{GuardError, OPERATORS};
 pub use limits::{LimitError, Limits};
 pub use network::{Network, NetworkError, instruction_sets};

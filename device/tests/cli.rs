@@ -223,7 +223,9 @@ fn a_closed_pipe_is_no_failure() {
 fn tells_what_is_in_a_file() {
     let desk = Desk::new();
     let printed = desk.succeed(&["info", "tiny.onnx", "--threads", "1"]);
-    for expected in ["L-CAM-Fm", "8x8 RGB", "relu (4x4)", "tract 0.23.9, float32, 1 threads"] {
+    for expected in
+        ["L-CAM-Fm", "8x8 RGB", "relu (4x4)", "tract 0.23.9, 1 threads", "arithmetic      float32"]
+    {
         assert!(printed.contains(expected), "{expected}: {printed}");
     }
     let json = desk.succeed(&["info", "tiny.onnx", "--json"]);
@@ -233,10 +235,48 @@ fn tells_what_is_in_a_file() {
 }
 
 #[test]
-fn measures_both_ways_to_run() {
+fn measures_the_stages_of_both_ways_to_run() {
     let desk = Desk::new();
-    let json = desk.succeed(&["bench", "tiny.onnx", "--runs", "3", "--json", "--threads", "1"]);
-    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert!(report["classifier_ms"].as_f64().unwrap() > 0.0, "{json}");
-    assert!(report["explained_ms"].as_f64().unwrap() > 0.0, "{json}");
+    let bench = |arguments: &[&str]| -> serde_json::Value {
+        let json =
+            desk.succeed(&[&["bench", "tiny.onnx", "--frames", "3", "--json"], arguments].concat());
+        serde_json::from_str(&json).unwrap()
+    };
+    let all = bench(&["--threads", "1"]);
+    for stage in ["preprocess", "infer", "post_process", "draw", "frame"] {
+        let times = &all["times_ms"]["explained"][stage];
+        let [median, most] = ["p50", "p95"].map(|share| times[share].as_f64().unwrap());
+        assert!(0.0 < median && median <= most, "{stage}: {all}");
+    }
+    assert!(all["times_ms"]["classifier"]["infer"]["p50"].as_f64().unwrap() > 0.0, "{all}");
+    assert!(all["explanation_percent"].is_number() && all["load_ms"].is_number(), "{all}");
+    assert!(all["peak_memory_bytes"].as_u64().unwrap() > 1_000_000, "{all}");
+    assert_eq!((&all["frames"], &all["runtime"]["threads"]), (&3.into(), &1.into()));
+    assert_eq!(all["runtime"]["arithmetic"], "float32, weights widened from int8");
+
+    for only in ["explained", "classifier"] {
+        let one = bench(&["--only", only, "--stages", "infer"]);
+        let times = one["times_ms"].as_object().unwrap();
+        assert_eq!(times.keys().collect::<Vec<_>>(), [only]);
+        assert_eq!(times[only].as_object().unwrap().keys().collect::<Vec<_>>(), ["infer"]);
+        assert!(one["explanation_percent"].is_null(), "{one}");
+    }
+    let text = desk.succeed(&["bench", "tiny.onnx", "--frames", "1"]);
+    for expected in ["  post-process", "classifier alone", "of the classifier's pass", "kernels"] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[test]
+fn bench_refuses_what_it_cannot_do() {
+    let desk = Desk::new();
+    for (arguments, expected) in [
+        (&["tiny.onnx", "--frames", "0"][..], "--frames"),
+        (&["tiny.onnx", "--only", "nothing"], "invalid value 'nothing' for '--only"),
+        (&["tiny.onnx", "--stages", "draw"], "invalid value 'draw' for '--stages"),
+        (&["tiny.onnx", "--size", "4x4"], "each side 16 to 8192"),
+        (&["missing.onnx"], "cannot read missing.onnx"),
+    ] {
+        desk.refuse(&[&["bench"], arguments].concat(), expected);
+    }
 }

@@ -13,8 +13,8 @@ pub use attention::Attention;
 use crate::map::GridSize;
 use crate::metadata::{Metadata, MetadataError};
 use crate::onnx::{
-    GraphProto, ModelProto, ReadError, StructureError, TensorError, ValueInfoProto,
-    check_structure, read_model, tensor_proto::DataType,
+    DequantizeError, GraphProto, ModelProto, ReadError, StructureError, TensorError,
+    ValueInfoProto, check_structure, read_model, tensor_proto::DataType,
 };
 
 /// The name of the graph's input.
@@ -54,6 +54,9 @@ pub enum ContractError {
     /// A tensor of the attention mechanism cannot be read.
     #[error(transparent)]
     Tensor(#[from] TensorError),
+    /// A quantised tensor of the attention mechanism does not hang together.
+    #[error(transparent)]
+    Dequantize(#[from] DequantizeError),
     /// An input or output is not as it should be.
     #[error("its {what} should be {expected} but is {found}; export the model again")]
     Interface {

@@ -3,6 +3,7 @@
 //! The types are generated from the ONNX project's own `onnx-ml.proto` (version 1.23, IR version 14), so
 //! that no field of a current file is lost when it is rewritten. Nothing here knows what an operator means.
 
+mod dequantize;
 mod external;
 mod prune;
 mod structure;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 use prost::bytes::Bytes;
 
+pub use dequantize::{Constants, DequantizeError};
 pub use external::ExternalDataError;
 pub use proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,

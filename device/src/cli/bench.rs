@@ -1,28 +1,41 @@
 //! `lcam-device bench`.
 
+mod measure;
+mod memory;
+
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use anyhow::{Context, Result};
-use clap::Args;
-use lcam_models::explained::{ExplainedModel, LOGITS};
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::Running;
-use super::console::Console;
-use crate::engine::{Engine, Network};
+use super::console::{Console, one_line};
+use super::drawing::ScreenSize;
+use super::runtime::{Runtime, megabytes};
+use measure::{Measured, Quantiles, Stage, measure};
 
-/// Measures what the explanation adds to the classifier's own time.
+/// Measures how long each stage of a frame takes, and what the explanation costs.
 ///
 /// The same file runs twice over: as it is, and reduced to what the logits need. The two take turns, so
-/// that a machine that grows warm or busy slows both; the medians are compared.
+/// that a machine that grows warm or busy slows both.
 #[derive(Debug, Args)]
 pub(super) struct Bench {
     /// The explained model, an .onnx file.
     model: PathBuf,
-    /// How often each of the two runs.
-    #[arg(long, default_value_t = 101, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    runs: u32,
+    /// How many frames of each are measured, after five that are not.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    frames: u32,
+    /// Runs one of the two alone, to count its instructions or its memory.
+    #[arg(long, value_enum)]
+    only: Option<Form>,
+    /// Runs the network alone, or all that is done for a frame.
+    #[arg(long, value_enum, default_value = "all")]
+    stages: Stages,
+    /// The size of the display that is drawn for, in pixels.
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "320x240")]
+    size: ScreenSize,
     /// Prints one JSON object instead of text.
     #[arg(long)]
     json: bool,
@@ -30,91 +43,105 @@ pub(super) struct Bench {
     running: Running,
 }
 
-#[derive(Debug, Serialize)]
-struct Report {
-    runs: u32,
-    threads: usize,
-    classifier_ms: f64,
-    explained_ms: f64,
-    /// The explanation's share of the classifier's time, in percent.
-    added_percent: f64,
+/// What runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+enum Form {
+    /// Class and explanation, as the device computes them.
+    Explained,
+    /// What the class alone needs.
+    Classifier,
 }
 
-/// Rounds that are not counted: caches fill and clocks rise.
-const WARM_UP: u32 = 5;
+/// How much of a frame's way is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+enum Stages {
+    /// The network's pass on a prepared picture.
+    Infer,
+    /// From a camera's picture to a drawn screen.
+    All,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    file: String,
+    bytes: u64,
+    /// From the file to a network that is ready to run.
+    load_ms: f64,
+    frames: u32,
+    stages: Stages,
+    /// What ran -> stage -> milliseconds a frame.
+    times_ms: BTreeMap<Form, BTreeMap<Stage, Quantiles>>,
+    /// What the explanation adds to the classifier's pass, in percent of the medians.
+    explanation_percent: Option<f64>,
+    /// The most memory that the process has held.
+    peak_memory_bytes: Option<u64>,
+    runtime: Runtime,
+}
 
 impl Bench {
     pub(super) fn run(&self, console: &mut Console) -> Result<()> {
-        let report = self.measure().with_context(|| self.model.display().to_string())?;
+        let report = self.report()?;
         if self.json {
             return console.print(&serde_json::to_string(&report)?);
         }
-        console.print(&format!(
-            "classifier alone  {:8.2} ms\nwith explanation  {:8.2} ms ({:+.2} %)\nmedians of {} runs each, taking turns, {} threads",
-            report.classifier_ms, report.explained_ms, report.added_percent, report.runs, report.threads
-        ))
+        let lines = report.lines();
+        let text = lines
+            .iter()
+            .map(|(name, value)| format!("{name:<16}{}", one_line(value)).trim_end().to_owned());
+        console.print(&text.collect::<Vec<_>>().join("\n"))
     }
 
-    fn measure(&self) -> Result<Report> {
-        let threads = self.running.threads();
-        let model = ExplainedModel::read(&self.model)?;
-        let mut classifier = Network::new(model.proto().clone(), &[LOGITS], threads)?;
-        let mut engine = Engine::new(model, threads)?;
-        let input = engine.metadata().preprocess.input;
-        let image = pattern(3 * input.pixels());
-        let (mut alone, mut explained) = (Vec::new(), Vec::new());
-        for round in 0..WARM_UP + self.runs {
-            let copies = (image.clone(), image.clone());
-            let start = Instant::now();
-            classifier.run(copies.0)?;
-            let middle = Instant::now();
-            engine.explain_prepared(copies.1)?;
-            if round >= WARM_UP {
-                alone.push((middle - start).as_secs_f64() * 1e3);
-                explained.push(middle.elapsed().as_secs_f64() * 1e3);
-            }
-        }
-        let (classifier_ms, explained_ms) = (median(alone), median(explained));
+    fn report(&self) -> Result<Report> {
+        let bytes = std::fs::metadata(&self.model)
+            .with_context(|| format!("cannot read {}", self.model.display()))?
+            .len();
+        let Measured { load_ms, times_ms, runtime } = measure(self)?;
+        let infer = |form: Form| Some(times_ms.get(&form)?.get(&Stage::Infer)?.p50);
+        let explanation_percent = infer(Form::Explained)
+            .zip(infer(Form::Classifier))
+            .map(|(explained, classifier)| (explained / classifier - 1.0) * 100.0);
         Ok(Report {
-            runs: self.runs,
-            threads: threads.get(),
-            classifier_ms,
-            explained_ms,
-            added_percent: (explained_ms / classifier_ms - 1.0) * 100.0,
+            file: self.model.display().to_string(),
+            bytes,
+            load_ms,
+            frames: self.frames,
+            stages: self.stages,
+            times_ms,
+            explanation_percent,
+            peak_memory_bytes: memory::peak(),
+            runtime,
         })
     }
 }
 
-/// Makes an input without plain areas: multiples of the golden ratio, folded to -1..1 (a low-discrepancy
-/// sequence). The time of a pass does not depend on the values as long as they are ordinary numbers.
-fn pattern(length: usize) -> Vec<f32> {
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a pattern")]
-    let value = |index: usize| ((index as f64 * 0.618_033_988_75).fract() * 2.0 - 1.0) as f32;
-    (0..length).map(value).collect()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 {
-        values[middle]
-    } else {
-        f64::midpoint(values[middle - 1], values[middle])
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn takes_the_middle() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
-    }
-
-    #[test]
-    fn the_pattern_is_ordinary_numbers() {
-        assert!(pattern(1000).iter().all(|value| (-1.0..1.0).contains(value)));
+impl Report {
+    fn lines(&self) -> Vec<(&'static str, String)> {
+        let size = format!("{}, {:.1} MB", self.file, megabytes(self.bytes));
+        let mut lines = vec![("file", size), ("load", format!("{:.0} ms", self.load_ms))];
+        lines.extend(self.runtime.lines());
+        lines.push((
+            "frames",
+            format!("{}: median and 95th percentile in milliseconds", self.frames),
+        ));
+        for (form, stages) in &self.times_ms {
+            let name = match form {
+                Form::Explained => "explained",
+                Form::Classifier => "classifier alone",
+            };
+            lines.push((name, String::new()));
+            for (stage, Quantiles { p50, p95 }) in stages {
+                lines.push((stage.name(), format!("{p50:10.2} {p95:10.2}")));
+            }
+        }
+        if let Some(percent) = self.explanation_percent {
+            lines.push(("explanation", format!("{percent:+.2} % of the classifier's pass")));
+        }
+        if let Some(bytes) = self.peak_memory_bytes {
+            let of = if self.times_ms.len() > 1 { ", of both networks together" } else { "" };
+            lines.push(("peak memory", format!("{:.0} MB{of}", megabytes(bytes))));
+        }
+        lines
     }
 }

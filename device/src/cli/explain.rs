@@ -1,29 +1,24 @@
 //! `lcam-device explain`.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
-use embedded_graphics::geometry::Size;
-use image::RgbImage;
 use lcam_models::atomic_file;
 use lcam_models::class::ClassIndex;
-use lcam_models::map::{ExplanationMap, GridSize};
+use lcam_models::map::GridSize;
 use lcam_models::npy;
 use lcam_models::picture::read_picture;
 use lcam_models::preprocess::ImageSize;
-use lcam_models::scores::Ranked;
 use serde::Serialize;
 
 use super::Running;
 use super::console::{self, Console, one_line};
+use super::drawing::{Entry, ScreenSize, draw};
 use super::outputs::Outputs;
 use crate::engine::Engine;
-use crate::frame::Frame;
 use crate::isolate;
-use crate::screen::{self, Explained, Rank, Scene};
 
 /// Names pictures and draws where the evidence lies.
 #[derive(Debug, Args)]
@@ -58,19 +53,6 @@ pub(super) struct Explain {
 /// The most explanations on one screen.
 const MAX_CLASSES: usize = 12;
 
-#[derive(Clone, Copy, Debug)]
-struct ScreenSize(Size);
-
-impl FromStr for ScreenSize {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let side = |side: &str| side.parse().ok().filter(|side| (16..=8192).contains(side));
-        let size = text.split_once('x').and_then(|(w, h)| Some(Size::new(side(w)?, side(h)?)));
-        size.map(Self).ok_or_else(|| "give it as 240x240, each side 16 to 8192".to_owned())
-    }
-}
-
 fn top_k(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&k| k > 0).ok_or_else(|| "give a number above 0".to_owned())
 }
@@ -84,13 +66,6 @@ struct Report {
     explained: Vec<Entry>,
     /// How long the network's pass took.
     pass_ms: f64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct Entry {
-    class: usize,
-    label: String,
-    confidence: f32,
 }
 
 impl Explain {
@@ -161,8 +136,9 @@ impl Explain {
             explained: classes.iter().map(entry).collect(),
             pass_ms: pass.as_secs_f64() * 1e3,
         };
-        let png =
-            draw(engine, &picture, &report, &maps, self.size.0).to_png().with_context(name)?;
+        let png = draw(engine, &picture, &report.top, &report.explained, &maps, self.size)
+            .to_png()
+            .with_context(name)?;
         let output = outputs.path_for(image)?;
         if let (Some(path), Some(map)) = (&self.map, maps.first()) {
             let ImageSize { width, height } = engine.metadata().preprocess.input;
@@ -191,43 +167,4 @@ impl Explain {
         }
         Ok(lines.join("\n"))
     }
-}
-
-impl Entry {
-    fn new(engine: &Engine, ranking: &[Ranked], class: ClassIndex) -> Self {
-        let found = ranking.iter().find(|ranked| ranked.class == class);
-        let label = engine.metadata().labels.label(class).to_owned();
-        Self { class: class.0, label, confidence: found.map_or(0.0, |ranked| ranked.confidence) }
-    }
-
-    fn rank(&self) -> Rank<'_> {
-        // ImageNet's labels list synonyms behind commas: on a screen the first is enough.
-        let first = self.label.split(',').next().unwrap_or(&self.label).trim();
-        Rank { label: first, confidence: self.confidence }
-    }
-}
-
-fn draw(
-    engine: &Engine,
-    picture: &RgbImage,
-    report: &Report,
-    maps: &[ExplanationMap],
-    size: Size,
-) -> Frame {
-    let ranking: Vec<Rank<'_>> = report.top.iter().map(Entry::rank).collect();
-    let explained: Vec<Explained<'_>> = report
-        .explained
-        .iter()
-        .zip(maps)
-        .map(|(entry, map)| Explained { class: entry.rank(), map })
-        .collect();
-    let scene = Scene {
-        picture,
-        crop: engine.metadata().preprocess.crop_box(ImageSize::of(picture)),
-        explained: &explained,
-        ranking: &ranking,
-    };
-    let mut frame = Frame::new(size);
-    let Ok(()) = screen::draw(&scene, &mut frame);
-    frame
 }

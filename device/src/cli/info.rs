@@ -13,7 +13,8 @@ use serde::Serialize;
 
 use super::Running;
 use super::console::{Console, one_line};
-use crate::engine::{Engine, LoadError, Network, instruction_sets};
+use super::runtime::{Runtime, counted, megabytes};
+use crate::engine::{Engine, LoadError};
 
 /// Shows what a model file holds and how this machine would run it.
 #[derive(Debug, Args)]
@@ -41,17 +42,6 @@ struct Report {
     multiply_adds: u64,
     provenance: Provenance,
     runtime: Runtime,
-}
-
-/// How this machine runs the model.
-#[derive(Debug, Serialize)]
-struct Runtime {
-    engine: &'static str,
-    precision: &'static str,
-    threads: usize,
-    instruction_sets: Vec<String>,
-    /// The runtime's matrix kernels -> how many operators use them.
-    kernels: BTreeMap<String, usize>,
 }
 
 impl Info {
@@ -94,18 +84,6 @@ impl Info {
     }
 }
 
-impl Runtime {
-    fn new(network: &Network) -> Self {
-        Self {
-            engine: "tract 0.23.9",
-            precision: "float32",
-            threads: network.threads().get(),
-            instruction_sets: instruction_sets(),
-            kernels: network.kernels(),
-        }
-    }
-}
-
 fn count_operators(model: &ModelProto) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for node in model.graph.iter().flat_map(|graph| &graph.node) {
@@ -143,12 +121,7 @@ impl Report {
         let millions = self.multiply_adds as f64 / 1e6;
         lines.push(("multiply-adds", format!("{millions:.1} million")));
         lines.extend(provenance(&self.provenance));
-        let runtime = &self.runtime;
-        let precision = runtime.precision;
-        let running = format!("{}, {precision}, {} threads", runtime.engine, runtime.threads);
-        lines.push(("runtime", running));
-        lines.push(("instructions", runtime.instruction_sets.join(" ")));
-        lines.push(("kernels", counted(&runtime.kernels)));
+        lines.extend(self.runtime.lines());
         lines
     }
 }
@@ -165,15 +138,4 @@ fn provenance(provenance: &Provenance) -> Vec<(&'static str, String)> {
     ];
     lines.retain(|(_, value)| !value.is_empty());
     lines
-}
-
-fn counted(counts: &BTreeMap<String, usize>) -> String {
-    counts.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
-}
-
-fn megabytes(bytes: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "to one decimal")]
-    {
-        bytes as f64 / 1e6
-    }
 }

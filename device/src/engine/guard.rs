@@ -5,7 +5,7 @@
 //! sensible size and constants that are whole. Operators with graphs inside, which loop or branch, do not.
 
 use lcam_models::onnx::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, TensorError, TensorProto,
+    AttributeProto, DequantizeError, GraphProto, ModelProto, NodeProto, TensorError, TensorProto,
 };
 
 use super::limits::{LimitError, Limits};
@@ -155,6 +155,9 @@ pub enum GuardError {
     /// A constant cannot be read.
     #[error(transparent)]
     Tensor(#[from] TensorError),
+    /// A quantised constant does not hang together.
+    #[error(transparent)]
+    Dequantize(#[from] DequantizeError),
     /// The graph uses a feature that is not supported.
     #[error("the graph holds {what}, which are not supported; export the model without them")]
     Feature {

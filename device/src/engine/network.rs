@@ -12,9 +12,10 @@ use tract_core::internal::{
 use tract_core::ops::matmul::optimized::OptMatMul;
 use tract_linalg::multithread::Executor;
 
-use super::fold::{fold_weights, name_constants, select_outputs};
+use super::dequantize::{Arithmetic, widen};
 use super::guard::{self, GuardError};
 use super::limits::{LimitError, Limits};
+use super::reduce::{name_constants, select_outputs};
 use super::translate::translate;
 use crate::isolate;
 
@@ -53,6 +54,7 @@ pub struct Network {
     state: TypedSimpleState,
     input: Vec<usize>,
     multiply_adds: u64,
+    arithmetic: Arithmetic,
     threads: NonZeroUsize,
 }
 
@@ -79,12 +81,12 @@ impl Network {
     ) -> Result<Self, NetworkError> {
         let limits = Limits::DEFAULT;
         guard::check(&model, &limits)?;
-        let input = take_graph(&mut model, outputs, &limits)?;
+        let (input, arithmetic) = take_graph(&mut model, outputs, &limits)?;
         let translated = runtime("read", || translate(&model, &limits))?;
         drop(model);
         let multiply_adds = translated.multiply_adds;
         let state = runtime("optimise", || prepare(translated.model, threads))?;
-        Ok(Self { state, input, multiply_adds, threads })
+        Ok(Self { state, input, multiply_adds, arithmetic, threads })
     }
 
     /// Runs the network on 3 x height x width values, row by row, and gives the outputs in the order in
@@ -119,6 +121,12 @@ impl Network {
         self.multiply_adds
     }
 
+    /// Tells in which numbers it computes.
+    #[must_use]
+    pub fn arithmetic(&self) -> &Arithmetic {
+        &self.arithmetic
+    }
+
     /// Gives the number of threads.
     #[must_use]
     pub fn threads(&self) -> NonZeroUsize {
@@ -146,19 +154,20 @@ pub fn instruction_sets() -> Vec<String> {
     tract_linalg::isa::native().iter().map(|isa| isa.name().to_owned()).collect()
 }
 
-/// Reduces a model to what computes the outputs, and gives the shape of its input.
+/// Reduces a model to what computes the outputs, in float32, and gives the shape of its input.
 fn take_graph(
     model: &mut ModelProto,
     outputs: &[&str],
     limits: &Limits,
-) -> Result<Vec<usize>, NetworkError> {
+) -> Result<(Vec<usize>, Arithmetic), NetworkError> {
     // Names, labels and provenance are of no use to the runtime.
     model.metadata_props.clear();
-    let mut shape = None;
+    let opset = model.opset().unwrap_or(0);
+    let (mut shape, mut arithmetic) = (None, Arithmetic::default());
     if let Some(graph) = &mut model.graph {
         name_constants(graph);
-        fold_weights(graph, limits)?;
         select_outputs(graph, outputs);
+        arithmetic = widen(graph, opset, limits)?;
         graph.input.retain(|input| input.name() == IMAGE);
         let image = graph
             .input
@@ -168,10 +177,11 @@ fn take_graph(
             .and_then(|input| input.tensor_shape())
             .and_then(|shape| shape.into_iter().collect::<Option<Vec<usize>>>());
     }
-    shape.ok_or(NetworkError::Runtime {
+    let shape = shape.ok_or_else(|| NetworkError::Runtime {
         stage: "read",
         reason: format!("it has no input `{IMAGE}` of fixed shape"),
-    })
+    })?;
+    Ok((shape, arithmetic))
 }
 
 fn prepare(model: TypedModel, threads: NonZeroUsize) -> TractResult<TypedSimpleState> {

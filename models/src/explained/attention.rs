@@ -1,10 +1,12 @@
 //! The attention mechanism's own numbers, for the maps of classes that were not predicted.
 
+use std::borrow::Cow;
+
 use super::ContractError;
 use crate::class::ClassIndex;
 use crate::map::{ClassMap, GridSize, MapError};
 use crate::metadata::{Activation, AttentionLayer, Metadata};
-use crate::onnx::{GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
+use crate::onnx::{Constants, GraphProto, NodeProto, TensorProto, tensor_proto::DataType};
 use crate::preprocess::Preprocess;
 
 /// The attention mechanism of a model: weights and bias of every class, for the maps of classes that were
@@ -67,7 +69,8 @@ impl Attention {
     pub(super) fn read(graph: &GraphProto, metadata: &Metadata) -> Result<Self, ContractError> {
         let layout = &metadata.attention;
         let classes = metadata.labels.len();
-        let bias = initializer(graph, &layout.bias)?;
+        let constants = Constants::new(graph);
+        let bias = constant(&constants, &layout.bias)?;
         if bias.shape()? != [classes] {
             return Err(attention(format!(
                 "{:?} has shape {:?}, but there are {classes} labels",
@@ -77,7 +80,7 @@ impl Attention {
         let layers: Vec<_> = layout
             .layers
             .iter()
-            .map(|layer| LayerWeights::read(graph, layer, classes))
+            .map(|layer| LayerWeights::read(graph, &constants, layer, classes))
             .collect::<Result<_, _>>()?;
         let grid = layers
             .iter()
@@ -91,6 +94,7 @@ impl Attention {
 impl LayerWeights {
     fn read(
         graph: &GraphProto,
+        constants: &Constants,
         layer: &AttentionLayer,
         classes: usize,
     ) -> Result<Self, ContractError> {
@@ -102,7 +106,7 @@ impl LayerWeights {
         if !sides.contains(&layer.grid.height) || !sides.contains(&layer.grid.width) {
             return Err(attention(format!("its grid is {:?}", layer.grid)));
         }
-        let weights = initializer(graph, &layer.weights)?;
+        let weights = constant(constants, &layer.weights)?;
         let (rows, channels) = match weights.shape()?[..] {
             [rows, channels] if (rows == classes || rows == 1) && channels > 0 => (rows, channels),
             _ => {
@@ -115,7 +119,7 @@ impl LayerWeights {
         let values = match &layer.scales {
             None => Values::Float(weights.to_f32()?),
             Some(name) => {
-                let scales = initializer(graph, name)?;
+                let scales = constant(constants, name)?;
                 if weights.data_type() != i32::from(DataType::Int8) || scales.shape()? != [rows, 1]
                 {
                     return Err(attention(format!("{name:?} does not fit {:?}", layer.weights)));
@@ -154,9 +158,11 @@ impl Values {
     }
 }
 
-fn initializer<'a>(graph: &'a GraphProto, name: &str) -> Result<&'a TensorProto, ContractError> {
-    let found = graph.initializer.iter().find(|tensor| tensor.name() == name);
-    found.ok_or_else(|| attention(format!("there is no initializer {name:?}")))
+fn constant<'a>(
+    constants: &Constants<'a>,
+    name: &str,
+) -> Result<Cow<'a, TensorProto>, ContractError> {
+    constants.get(name)?.ok_or_else(|| attention(format!("there is no constant {name:?}")))
 }
 
 fn attention(reason: String) -> ContractError {

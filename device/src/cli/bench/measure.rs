@@ -1,0 +1,256 @@
+//! Frames through the network, and how long they take.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use image::{Rgb, RgbImage};
+use lcam_models::class::ClassIndex;
+use lcam_models::explained::{ExplainedModel, LOGITS};
+use lcam_models::scores::{softmax, top_k};
+use serde::Serialize;
+
+use super::{Bench, Form, Runtime, Stages};
+use crate::cli::drawing::{Entry, ScreenSize, draw};
+use crate::engine::{Engine, Network};
+
+/// Frames that are not counted: caches fill and clocks rise. Always as many, so that what two runs of different lengths
+/// differ by is frames alone.
+const WARM_UP: u32 = 5;
+
+/// The size of a camera's picture.
+const CAMERA: (u32, u32) = (640, 480);
+
+/// How many classes are ranked on the screen.
+const RANKED: usize = 5;
+
+/// A part of the work for a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Stage {
+    /// Resizing, cropping, normalising.
+    Preprocess,
+    /// The network's pass.
+    Infer,
+    /// Softmax, ranking, and the map's range.
+    PostProcess,
+    /// The screen in memory.
+    Draw,
+    /// All of them.
+    Frame,
+}
+
+impl Stage {
+    /// Names it for people.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Preprocess => "  preprocess",
+            Self::Infer => "  infer",
+            Self::PostProcess => "  post-process",
+            Self::Draw => "  draw",
+            Self::Frame => "  frame",
+        }
+    }
+}
+
+/// The median and the 95th percentile.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct Quantiles {
+    pub(super) p50: f64,
+    pub(super) p95: f64,
+}
+
+impl Quantiles {
+    /// Takes the values at these shares of the sorted ones, between two of them in proportion.
+    fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            #[expect(clippy::cast_precision_loss, reason = "at most 100,000")]
+            let place = share * values.len().saturating_sub(1) as f64;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within")]
+            let (below, above) = (place.floor() as usize, place.ceil() as usize);
+            values[below] + (values[above] - values[below]) * place.fract()
+        };
+        Self { p50: at(0.5), p95: at(0.95) }
+    }
+}
+
+/// What came out.
+pub(super) struct Measured {
+    pub(super) load_ms: f64,
+    pub(super) times_ms: BTreeMap<Form, BTreeMap<Stage, Quantiles>>,
+    pub(super) runtime: Runtime,
+}
+
+/// Loads the model and runs the frames.
+pub(super) fn measure(bench: &Bench) -> Result<Measured> {
+    let name = || bench.model.display().to_string();
+    let threads = bench.running.threads();
+    let start = Instant::now();
+    let model = ExplainedModel::read(&bench.model)?;
+    let preprocess = model.metadata().preprocess;
+    let network = |proto| Network::new(proto, &[LOGITS], threads).with_context(name);
+    let (load_ms, mut classifier, mut explained);
+    if bench.only == Some(Form::Classifier) {
+        classifier = Some(network(model.into_parts().0)?);
+        explained = None;
+        load_ms = milliseconds(start);
+    } else {
+        let copy = bench.only.is_none().then(|| model.proto().clone());
+        explained = Some(Engine::new(model, threads).with_context(name)?);
+        load_ms = milliseconds(start);
+        classifier = copy.map(network).transpose()?;
+    }
+    let picture = picture();
+    let image = preprocess.prepare(&picture);
+    let mut times: BTreeMap<(Form, Stage), Vec<f64>> = BTreeMap::new();
+    for frame in 0..WARM_UP + bench.frames {
+        let mut clock = Clock { last: Instant::now(), stages: Vec::new() };
+        if let Some(network) = &mut classifier {
+            let prepared =
+                prepared(bench.stages, &mut clock, &image, || preprocess.prepare(&picture));
+            classify(network, prepared, bench.stages, &mut clock).with_context(name)?;
+            clock.finish(Form::Classifier, frame, &mut times);
+        }
+        if let Some(engine) = &mut explained {
+            let prepared =
+                prepared(bench.stages, &mut clock, &image, || preprocess.prepare(&picture));
+            let screen = (bench.stages == Stages::All).then_some(bench.size);
+            explain(engine, prepared, &picture, screen, &mut clock).with_context(name)?;
+            clock.finish(Form::Explained, frame, &mut times);
+        }
+    }
+    let runtime = explained.as_ref().map(Engine::network).or(classifier.as_ref()).map(Runtime::new);
+    let mut times_ms: BTreeMap<Form, BTreeMap<Stage, Quantiles>> = BTreeMap::new();
+    for ((form, stage), values) in times {
+        times_ms.entry(form).or_default().insert(stage, Quantiles::of(values));
+    }
+    Ok(Measured { load_ms, times_ms, runtime: runtime.context("nothing ran")? })
+}
+
+/// Gives a prepared picture: prepared now, or before.
+fn prepared(
+    stages: Stages,
+    clock: &mut Clock,
+    image: &[f32],
+    prepare: impl FnOnce() -> Vec<f32>,
+) -> Vec<f32> {
+    if stages == Stages::All {
+        clock.restart();
+        let prepared = prepare();
+        clock.lap(Stage::Preprocess);
+        return prepared;
+    }
+    let copy = image.to_vec();
+    clock.restart();
+    copy
+}
+
+fn classify(
+    network: &mut Network,
+    prepared: Vec<f32>,
+    stages: Stages,
+    clock: &mut Clock,
+) -> Result<()> {
+    let outputs = network.run(prepared)?;
+    clock.lap(Stage::Infer);
+    if let (Stages::All, Some(logits)) = (stages, outputs.first()) {
+        black_box((softmax(logits), top_k(logits, RANKED)));
+        clock.lap(Stage::PostProcess);
+    }
+    Ok(())
+}
+
+fn explain(
+    engine: &mut Engine,
+    prepared: Vec<f32>,
+    picture: &RgbImage,
+    screen: Option<ScreenSize>,
+    clock: &mut Clock,
+) -> Result<()> {
+    let answer = engine.explain_prepared(prepared)?;
+    clock.lap(Stage::Infer);
+    if let Some(size) = screen {
+        let map = engine.class_map(&answer, answer.predicted())?.min_max();
+        let ranking = answer.ranking(RANKED);
+        let entry = |class: ClassIndex| Entry::new(engine, &ranking, class);
+        let top: Vec<Entry> = ranking.iter().map(|ranked| entry(ranked.class)).collect();
+        clock.lap(Stage::PostProcess);
+        black_box(draw(engine, picture, &top, &top[..1.min(top.len())], &[map], size));
+        clock.lap(Stage::Draw);
+    }
+    Ok(())
+}
+
+/// Times the stages of one frame.
+struct Clock {
+    last: Instant,
+    stages: Vec<(Stage, f64)>,
+}
+
+impl Clock {
+    fn restart(&mut self) {
+        self.last = Instant::now();
+    }
+
+    fn lap(&mut self, stage: Stage) {
+        self.stages.push((stage, milliseconds(self.last)));
+        self.restart();
+    }
+
+    /// Adds the stages, and their sum, to the times of all frames.
+    fn finish(&mut self, form: Form, frame: u32, times: &mut BTreeMap<(Form, Stage), Vec<f64>>) {
+        let sum = self.stages.iter().map(|(_, time)| time).sum();
+        if self.stages.len() > 1 {
+            self.stages.push((Stage::Frame, sum));
+        }
+        for (stage, time) in self.stages.drain(..) {
+            if frame >= WARM_UP {
+                times.entry((form, stage)).or_default().push(time);
+            }
+        }
+    }
+}
+
+fn milliseconds(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}
+
+/// Makes a picture without plain areas: multiples of the golden ratio, folded to 0..=255 (a low-discrepancy sequence).
+/// The time of a pass does not depend on the values as long as they are ordinary numbers.
+fn picture() -> RgbImage {
+    let (width, height) = CAMERA;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 255")]
+    let value = |index: u32| ((f64::from(index) * 0.618_033_988_75).fract() * 256.0) as u8;
+    RgbImage::from_fn(width, height, |x, y| {
+        let index = 3 * (y * width + x);
+        Rgb([value(index), value(index + 1), value(index + 2)])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_lie_between_values() {
+        let Quantiles { p50, p95 } = Quantiles::of(vec![3.0, 1.0, 2.0]);
+        assert!((p50 - 2.0).abs() < 1e-12 && (p95 - 2.9).abs() < 1e-12, "{p50} {p95}");
+        let Quantiles { p50, p95 } = Quantiles::of(vec![4.0]);
+        assert!((p50 - 4.0).abs() < 1e-12 && (p95 - 4.0).abs() < 1e-12, "{p50} {p95}");
+    }
+
+    #[test]
+    fn frames_of_the_warm_up_are_not_counted() {
+        let mut times = BTreeMap::new();
+        for frame in 0..WARM_UP + 2 {
+            let mut clock = Clock { last: Instant::now(), stages: Vec::new() };
+            clock.lap(Stage::Infer);
+            clock.lap(Stage::Draw);
+            clock.finish(Form::Explained, frame, &mut times);
+        }
+        let counts: Vec<_> = times.iter().map(|((_, stage), list)| (*stage, list.len())).collect();
+        assert_eq!(counts, [(Stage::Infer, 2), (Stage::Draw, 2), (Stage::Frame, 2)]);
+    }
+}
