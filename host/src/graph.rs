@@ -29,6 +29,7 @@ use attributes::Attributes;
 pub use batching::Batching;
 pub use error::{GraphError, NodeError, OperatorError, RunError};
 use operator::Run;
+pub(crate) use operators::patches;
 pub use operators::{Support, supported_operators};
 pub use precision::Precision;
 pub use tensors::from_proto as tensor_from_proto;

@@ -4,13 +4,15 @@
 //!    A second form of it has channels of like width ([`equalize`]).
 //! 2. A plan says what computes in int8 and which tensors share a grid ([`plan`]).
 //! 3. Calibration pictures tell which values each tensor takes ([`observe`]); a range is chosen for each grid ([`range`]).
-//! 4. Layer by layer the weights are rounded and the biases corrected ([`fit`]).
-//! 5. The result is written with pairs of `QuantizeLinear` and `DequantizeLinear` ([`write`]).
-//! 6. Of the forms and the ways to choose ranges, what errs least on other pictures is taken ([`compare`]).
+//! 4. Layer by layer the weights are rounded and the biases corrected ([`fit`]); of the forms and the ways to choose
+//!    ranges, what errs least on other pictures is taken ([`compare`]).
+//! 5. With it the weights are rounded once more, so that the layers' outputs err least ([`compensate`]).
+//! 6. The result is written with pairs of `QuantizeLinear` and `DequantizeLinear` ([`write`]).
 //! 7. On pictures that had no part in it the file is held against the float model; while too many change their class, the
 //!    layers with the most noise are left in floating point.
 
 mod compare;
+mod compensate;
 mod equalize;
 mod error;
 mod fit;
@@ -29,6 +31,7 @@ mod write;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use indicatif::ProgressBar;
 use lcam_models::explained::ExplainedModel;
 use lcam_models::metadata::Quantization;
 use lcam_models::picture::PictureError;
@@ -44,12 +47,15 @@ use crate::evaluate::Explained;
 use crate::pictures::normalized;
 use crate::progress;
 use compare::Reference;
+use fit::Rounding;
 use form::{Attempt, Form, Simplified, Way};
 use observe::Observer;
 use split::Split;
 
-/// Pictures that layers are fitted with: two networks are held in memory layer by layer.
-const FITTED_WITH: usize = 32;
+/// Pictures that ways to quantise are tried with.
+const TRIED_WITH: usize = 32;
+/// Pictures that the weights are rounded for: two networks are held in memory layer by layer.
+const FITTED_WITH: usize = 160;
 
 /// How a model is quantised.
 #[derive(Clone, Debug)]
@@ -128,7 +134,10 @@ pub fn quantize(
     pictures: Vec<PathBuf>,
     options: &Options,
 ) -> Result<Quantized, QuantizeError> {
-    if model.metadata().quantization == Quantization::Int8 {
+    let mut nodes = model.proto().graph.iter().flat_map(|graph| &graph.node);
+    if model.metadata().quantization == Quantization::Int8
+        || nodes.any(|node| node.op_type() == "QuantizeLinear")
+    {
         return Err(QuantizeError::AlreadyQuantized);
     }
     let split = Split::new(pictures, options.calibration)?;
@@ -136,13 +145,13 @@ pub fn quantize(
     let choice = Reference::new(model, &split.choice, options.device)?;
     let (form, method, tried) = job.choose(&choice)?;
     let check = Reference::new(model, &split.check, options.device)?;
-    let (mut result, mut comparison) = job.attempt(form, method, &options.keep_float, &check)?;
+    let (mut result, mut comparison) = job.finish(form, method, &options.keep_float, &check)?;
     let noise = result.noise.clone();
     let mut fallback = Vec::new();
     while comparison.drop() > options.max_drop && fallback.len() < noise.len() {
         fallback = worst(&noise, (2 * fallback.len()).max(1));
         let keep: BTreeSet<String> = options.keep_float.iter().chain(&fallback).cloned().collect();
-        (result, comparison) = job.attempt(form, method, &keep, &check)?;
+        (result, comparison) = job.finish(form, method, &keep, &check)?;
     }
     if comparison.drop() > options.max_drop {
         return Err(QuantizeError::Drop { found: comparison.drop(), limit: options.max_drop });
@@ -176,8 +185,9 @@ struct Job<'a> {
     model: &'a ExplainedModel,
     options: &'a Options,
     forms: Vec<Form>,
-    /// What layers are fitted with, `[B, 3, H, W]`.
+    /// What layers are fitted with, `[B, 3, H, W]`; few are enough to tell which way is the best.
     images: Tensor,
+    few: Tensor,
 }
 
 impl<'a> Job<'a> {
@@ -197,9 +207,12 @@ impl<'a> Job<'a> {
             forms.push(equalized.observe(true, &observer, device)?);
         }
         progress.finish_and_clear();
-        let views = split::views(&split.calibration, FITTED_WITH, preprocess);
-        let images = normalized(&views, preprocess, device);
-        Ok(Self { model, options, forms, images })
+        let images = |count: usize| {
+            let views = split::views(&split.calibration, count, preprocess);
+            normalized(&views, preprocess, device)
+        };
+        let (images, few) = (images(FITTED_WITH), images(TRIED_WITH));
+        Ok(Self { model, options, forms, images, few })
     }
 
     /// Finds the form of the network and the method of choosing ranges that err least.
@@ -213,8 +226,8 @@ impl<'a> Job<'a> {
         let mut tried = Vec::new();
         for form in &self.forms {
             for &method in &methods {
-                let (_, comparison) =
-                    self.attempt(form, method, &self.options.keep_float, reference)?;
+                let way = self.way(method, &self.options.keep_float, Rounding::Nearest);
+                let (_, comparison) = self.attempt(form, way, &self.few, reference)?;
                 let error = comparison.error();
                 if error < best.0 {
                     best = (error, form, method);
@@ -229,15 +242,42 @@ impl<'a> Job<'a> {
         Ok((best.1, best.2, tried))
     }
 
-    fn attempt(
+    fn way<'b>(
+        &self,
+        method: RangeMethod,
+        keep_float: &'b BTreeSet<String>,
+        rounding: Rounding,
+    ) -> Way<'b> {
+        let symmetric = self.options.symmetric;
+        Way { method, symmetric, keep_float, rounding, progress: ProgressBar::hidden() }
+    }
+
+    /// Quantises the network with all pictures, as it is written.
+    fn finish(
         &self,
         form: &Form,
         method: RangeMethod,
         keep_float: &BTreeSet<String>,
         reference: &Reference,
     ) -> Result<(Attempt, Comparison), QuantizeError> {
-        let way = Way { method, symmetric: self.options.symmetric, keep_float };
-        let attempt = form.attempt(self.model.metadata(), way, &self.images)?;
+        let progress = progress::bar(0, "rounding weights");
+        let way = Way {
+            progress: progress.clone(),
+            ..self.way(method, keep_float, Rounding::Compensated)
+        };
+        let result = self.attempt(form, way, &self.images, reference)?;
+        progress.finish_and_clear();
+        Ok(result)
+    }
+
+    fn attempt(
+        &self,
+        form: &Form,
+        way: Way,
+        images: &Tensor,
+        reference: &Reference,
+    ) -> Result<(Attempt, Comparison), QuantizeError> {
+        let attempt = form.attempt(self.model.metadata(), way, images)?;
         let model = Explained::new(attempt.model.clone(), self.options.device)?;
         let comparison = reference.compare(&model)?;
         Ok((attempt, comparison))

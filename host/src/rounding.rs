@@ -2,7 +2,7 @@
 //! point 0, nothing is clipped.
 
 /// The largest int8 that is used; -128 is not, so that the range is symmetric.
-const LARGEST: f32 = 127.0;
+pub(crate) const LARGEST: f32 = 127.0;
 
 /// Rows of int8 with their scales.
 #[derive(Clone, Debug)]

@@ -17,6 +17,7 @@ use lcam_models::onnx::NodeProto;
 use super::attributes::Attributes;
 use super::error::NodeError;
 use super::operator::{Parsed, Run};
+pub(crate) use conv::patches;
 pub(super) use quantize::round_trip;
 
 /// One supported operator.

@@ -6,12 +6,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use indicatif::ProgressBar;
 use lcam_models::explained::IMAGE;
 use lcam_models::onnx::{GraphProto, NodeProto};
 use serde::Serialize;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::QuantizeError;
+use super::compensate::Moments;
 use super::grid::Grid;
 use super::plan::{Plan, Role, data};
 use super::wiring::{Wiring, given};
@@ -67,6 +69,17 @@ pub(super) struct Fitter<'a> {
     pub(super) rounded: Graph,
     pub(super) plan: &'a Plan,
     pub(super) grids: &'a Grids,
+    pub(super) rounding: Rounding,
+    pub(super) progress: ProgressBar,
+}
+
+/// How weights are rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rounding {
+    /// Each to the nearest step.
+    Nearest,
+    /// For the least error of the outputs, see [`super::compensate`].
+    Compensated,
 }
 
 /// A tensor in both networks.
@@ -91,7 +104,9 @@ impl Fitter<'_> {
             Twin { exact: images.shallow_clone(), rounded: images.shallow_clone() },
         );
         self.put_on_grid(IMAGE, &mut values)?;
+        self.progress.set_length(self.graph.node.len() as u64);
         for (index, node) in self.graph.node.iter().enumerate() {
+            self.progress.inc(1);
             if !needed.contains(&index) {
                 continue;
             }
@@ -210,7 +225,8 @@ impl Fitter<'_> {
         let input = &node.input[0];
         let step = self.step_of(input)?;
         let own_bias = bias.map(|bias| self.constant(bias)).transpose()?;
-        let rows = round_rows(node, &weights, own_bias.as_ref(), axis, step)?;
+        let rows =
+            self.round_layer(node, &weights, own_bias.as_ref(), &values[input].rounded, step)?;
         let widened = Tensor::from_slice(&rows.widened(stride(&weights, axis)))
             .f_reshape(weights.size())?
             .f_to_device(weights.device())?;
@@ -237,6 +253,28 @@ impl Fitter<'_> {
         });
         values.insert(node.output[0].clone(), twin);
         Ok(LayerWeights { rows, axis, bias: layer_bias })
+    }
+
+    /// Rounds the weights of a layer for what it reads in the rounded network.
+    fn round_layer(
+        &self,
+        node: &NodeProto,
+        weights: &Tensor,
+        bias: Option<&Tensor>,
+        input: &Tensor,
+        step: f64,
+    ) -> Result<Rows, QuantizeError> {
+        let axis = output_axis(node);
+        let mut rows = round_rows(node, weights, bias, axis, step)?;
+        if self.rounding == Rounding::Nearest {
+            return Ok(rows);
+        }
+        if let Some(moments) = Moments::new(node, weights, input, bias.is_some())? {
+            let whole = moments.round(node, weights, &rows.scales)?.f_to_kind(Kind::Int8)?;
+            let whole = whole.f_to_device(Device::Cpu)?.f_reshape([-1i64])?;
+            rows.values = Vec::<i8>::try_from(&whole)?;
+        }
+        Ok(rows)
     }
 
     fn constant(&self, id: ValueId) -> Result<Tensor, QuantizeError> {

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use indicatif::ProgressBar;
 use lcam_models::explained::ExplainedModel;
 use lcam_models::metadata::{AttentionLayout, Metadata, Quantization};
 use lcam_models::onnx::{GraphProto, ModelProto};
 use lcam_models::picture::PictureError;
 
 use super::equalize::{equalize, spans};
-use super::fit::{Fit, Fitter, Grids, LayerNoise};
+use super::fit::{Fit, Fitter, Grids, LayerNoise, Rounding};
 use super::grid::Grid;
 use super::observe::{Observed, Observer};
 use super::plan::Plan;
@@ -99,7 +100,15 @@ impl Form {
         let grids = self.grids(&plan, way.method, way.symmetric);
         let mut rounded = Graph::new(&self.model)?;
         rounded.to_device(images.device())?;
-        let fitter = Fitter { graph, float: &self.network, rounded, plan: &plan, grids: &grids };
+        let fitter = Fitter {
+            graph,
+            float: &self.network,
+            rounded,
+            plan: &plan,
+            grids: &grids,
+            rounding: way.rounding,
+            progress: way.progress,
+        };
         let fit = fitter.fit(images)?;
         let model = self.written(metadata, &plan, &grids, &fit)?;
         Ok(Attempt { model, noise: fit.noise })
@@ -143,11 +152,14 @@ impl Form {
 }
 
 /// How a network is quantised.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Way<'a> {
     pub(super) method: RangeMethod,
     pub(super) symmetric: bool,
     pub(super) keep_float: &'a BTreeSet<String>,
+    pub(super) rounding: Rounding,
+    /// Gets a step for each node.
+    pub(super) progress: ProgressBar,
 }
 
 fn graph(model: &ModelProto) -> &GraphProto {

@@ -214,7 +214,7 @@ mod tests {
 
     use lcam_models::onnx::ModelProto;
 
-    use super::super::fit::Fitter;
+    use super::super::fit::{Fitter, Rounding};
     use super::super::grid::Grid;
     use super::super::range::Range;
     use super::super::simplify::simplify;
@@ -223,7 +223,7 @@ mod tests {
     use crate::graph::Graph;
 
     /// Quantises the test network with ranges from the least to the largest value.
-    fn quantized(keep_float: &[&str]) -> (ModelProto, ModelProto, Fit) {
+    fn quantized(keep_float: &[&str], rounding: Rounding) -> (ModelProto, ModelProto, Fit) {
         let simple = simplify(&network(), &HashSet::new()).unwrap();
         let keep = keep_float.iter().map(|&name| name.to_owned()).collect();
         let plan = Plan::new(graph(&simple), &keep).unwrap();
@@ -242,6 +242,8 @@ mod tests {
             rounded: Graph::new(&simple).unwrap(),
             plan: &plan,
             grids: &grids,
+            rounding,
+            progress: indicatif::ProgressBar::hidden(),
         };
         let fit = fitter.fit(&pictures()).unwrap();
         let mut layout = AttentionLayout::default();
@@ -258,7 +260,7 @@ mod tests {
 
     #[test]
     fn the_file_computes_nearly_the_same() {
-        let (simple, int8, fit) = quantized(&[]);
+        let (simple, int8, fit) = quantized(&[], Rounding::Nearest);
         let (float, int8) = (run(&simple, &["logits"]), run(&int8, &["logits"]));
         let error = difference(&float[0], &int8[0]);
         assert!(error > 1e-5, "rounding leaves a trace");
@@ -271,8 +273,17 @@ mod tests {
     }
 
     #[test]
+    fn compensated_weights_lose_less() {
+        let [nearest, compensated] = [Rounding::Nearest, Rounding::Compensated].map(|rounding| {
+            let (simple, int8, _) = quantized(&[], rounding);
+            difference(&run(&simple, &["project"])[0], &run(&int8, &["project"])[0])
+        });
+        assert!(compensated < nearest, "{compensated} is not below {nearest}");
+    }
+
+    #[test]
     fn each_layer_reads_integers_through_pairs_and_shares_them() {
-        let (_, int8, _) = quantized(&[]);
+        let (_, int8, _) = quantized(&[], Rounding::Nearest);
         for layer in graph(&int8).node.iter().filter(|node| node.op_type() == "Conv") {
             let [quantized, weights, bias] = [0, 1, 2].map(|place| {
                 let widened = maker(&int8, &layer.input[place]);
@@ -299,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_layer_in_floating_point_keeps_its_weights() {
-        let (simple, int8, _) = quantized(&["project"]);
+        let (simple, int8, _) = quantized(&["project"], Rounding::Nearest);
         let layer = maker(&int8, "project");
         let find = |model: &ModelProto| {
             let weights = |t: &&TensorProto| t.name() == layer.input[1];

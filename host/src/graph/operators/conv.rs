@@ -1,11 +1,12 @@
 //! Convolutions.
 
+use lcam_models::onnx::NodeProto;
 use tch::Tensor;
 
 use super::{Entry, entry};
 use crate::graph::attributes::Attributes;
 use crate::graph::operator::{Parsed, one};
-use crate::graph::{NodeError, OperatorError};
+use crate::graph::{NodeError, OperatorError, RunError};
 
 pub(super) const ENTRIES: &[Entry] = &[entry("Conv", conv), entry("ConvTranspose", conv_transpose)];
 
@@ -105,6 +106,25 @@ impl Fitted {
     pub(super) fn is_symmetric(&self) -> bool {
         self.begins == self.ends
     }
+}
+
+/// Gives the patches that the windows of a convolution in the plane see, `[B, C kh kw, N]`, zeros beyond the borders.
+///
+/// # Errors
+/// Returns [`RunError`] when the convolution does not fit the input.
+pub(crate) fn patches(
+    node: &NodeProto,
+    input: &Tensor,
+    kernel: &[i64],
+) -> Result<Tensor, RunError> {
+    let unroll = || {
+        let window = Window::parse(&Attributes::new(node, 0))
+            .map_err(|problem| OperatorError::Input(problem.to_string()))?;
+        let fitted = window.fit(&spatial(input)?, kernel)?;
+        let padded = input.f_constant_pad_nd(fitted.pads_reversed())?;
+        Ok(padded.f_im2col(&fitted.kernel, &fitted.dilations, [0, 0], &fitted.strides)?)
+    };
+    unroll().map_err(|problem| RunError::new(&node.title(), problem))
 }
 
 /// Gives the spatial dimensions of a tensor.
