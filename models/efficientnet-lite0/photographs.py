@@ -1,4 +1,4 @@
-"""Takes natural photographs out of unpacked Debian packages; `make.sh` measures the maps on them, nothing learns from them.
+"""Takes natural photographs out of unpacked Debian packages; `measure.sh` measures the maps on them, nothing learns from them.
 
     photographs.py UNPACKED FOLDER
 
