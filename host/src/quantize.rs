@@ -3,7 +3,7 @@
 //! 1. The graph is simplified (`simplify`): batch normalisation goes into the convolutions.
 //!    A second form of it has channels of like width (`equalize`).
 //! 2. A plan says what computes in int8 and which tensors share a grid (`plan`).
-//! 3. Calibration pictures tell which values each tensor takes (`observe`); a range is chosen for each grid ([`range`]).
+//! 3. Calibration pictures tell which values each tensor takes (`observe`); a range is chosen for each grid (`range`).
 //! 4. Layer by layer the weights are rounded and the biases corrected (`fit`); of the forms and the ways to choose
 //!    ranges, what errs least on other pictures is taken (`compare`).
 //! 5. With it the weights are rounded once more, so that the layers' outputs err least (`compensate`).
