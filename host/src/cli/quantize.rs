@@ -104,7 +104,7 @@ impl Quantize {
     /// Refuses outputs that cannot be written, before anything is computed.
     fn check_outputs(&self) -> anyhow::Result<()> {
         outputs::check_model(&self.output)?;
-        outputs::check_place(&self.output, true)?;
+        outputs::check_place(&self.output, false)?;
         if same_file(&self.output, &self.model) {
             bail!("--output is the float model itself; choose another name");
         }
