@@ -1,11 +1,18 @@
 //! Names what a picture shows and draws why, in one pass.
 //!
 //! [`engine`] runs an explained model, [`screen`] draws what came out of it on anything that can be drawn
-//! on, [`frame`] is such a thing in memory. [`cli`] puts them together for pictures in files.
+//! on, [`frame`] is such a thing in memory. [`camera`] brings pictures, [`panel`] shows screens. [`cli`] puts them
+//! together.
 
+pub mod camera;
 pub mod cli;
+pub mod control;
 pub mod engine;
 pub mod frame;
 mod isolate;
+pub mod observation;
+pub mod panel;
 pub mod screen;
+pub mod status;
+pub mod timing;
 pub mod tiny_model;

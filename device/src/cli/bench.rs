@@ -14,7 +14,8 @@ use super::Running;
 use super::console::{Console, one_line};
 use super::drawing::ScreenSize;
 use super::runtime::{Runtime, megabytes};
-use measure::{Measured, Quantiles, Stage, measure};
+use crate::timing::Quantiles;
+use measure::{Measured, Stage, measure};
 
 /// Measures how long each stage of a frame takes, and what the explanation costs.
 ///

@@ -4,14 +4,12 @@ use std::str::FromStr;
 
 use embedded_graphics::geometry::Size;
 use image::RgbImage;
-use lcam_models::class::ClassIndex;
 use lcam_models::map::ExplanationMap;
 use lcam_models::preprocess::ImageSize;
-use lcam_models::scores::Ranked;
-use serde::Serialize;
 
 use crate::engine::Engine;
 use crate::frame::Frame;
+use crate::observation::ClassConfidence;
 use crate::screen::{self, Explained, Rank, Scene};
 
 /// The size of a screen in pixels, as `--size` takes it.
@@ -28,38 +26,16 @@ impl FromStr for ScreenSize {
     }
 }
 
-/// A class with how sure the network is of it.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Entry {
-    pub(super) class: usize,
-    pub(super) label: String,
-    pub(super) confidence: f32,
-}
-
-impl Entry {
-    pub(super) fn new(engine: &Engine, ranking: &[Ranked], class: ClassIndex) -> Self {
-        let found = ranking.iter().find(|ranked| ranked.class == class);
-        let label = engine.metadata().labels.label(class).to_owned();
-        Self { class: class.0, label, confidence: found.map_or(0.0, |ranked| ranked.confidence) }
-    }
-
-    fn rank(&self) -> Rank<'_> {
-        // ImageNet's labels list synonyms behind commas: on a screen the first is enough.
-        let first = self.label.split(',').next().unwrap_or(&self.label).trim();
-        Rank { label: first, confidence: self.confidence }
-    }
-}
-
 /// Draws a picture with the classes that were ranked first, and those explained with their maps.
 pub(super) fn draw(
     engine: &Engine,
     picture: &RgbImage,
-    top: &[Entry],
-    explained: &[Entry],
+    top: &[ClassConfidence],
+    explained: &[ClassConfidence],
     maps: &[ExplanationMap],
     ScreenSize(size): ScreenSize,
 ) -> Frame {
-    let ranking: Vec<Rank<'_>> = top.iter().map(Entry::rank).collect();
+    let ranking: Vec<Rank<'_>> = top.iter().map(ClassConfidence::rank).collect();
     let explained: Vec<Explained<'_>> = explained
         .iter()
         .zip(maps)

@@ -15,10 +15,11 @@ use serde::Serialize;
 
 use super::Running;
 use super::console::{self, Console, one_line};
-use super::drawing::{Entry, ScreenSize, draw};
+use super::drawing::{ScreenSize, draw};
 use super::outputs::Outputs;
 use crate::engine::Engine;
 use crate::isolate;
+use crate::observation::ClassConfidence;
 
 /// Names pictures and draws where the evidence lies.
 #[derive(Debug, Args)]
@@ -62,8 +63,8 @@ fn top_k(text: &str) -> Result<usize, String> {
 struct Report {
     image: String,
     output: String,
-    top: Vec<Entry>,
-    explained: Vec<Entry>,
+    top: Vec<ClassConfidence>,
+    explained: Vec<ClassConfidence>,
     /// How long the network's pass took.
     pass_ms: f64,
 }
@@ -127,8 +128,9 @@ impl Explain {
         let classes = if classes.is_empty() { vec![answer.predicted()] } else { classes.to_vec() };
         let map_of = |&class: &ClassIndex| Ok(engine.class_map(&answer, class)?.min_max());
         let maps: Vec<_> = classes.iter().map(map_of).collect::<Result<_>>().with_context(name)?;
-        let ranking = answer.ranking(engine.metadata().labels.len());
-        let entry = |&class: &ClassIndex| Entry::new(engine, &ranking, class);
+        let labels = &engine.metadata().labels;
+        let ranking = answer.ranking(labels.len());
+        let entry = |&class: &ClassIndex| ClassConfidence::new(labels, &ranking, class);
         let report = Report {
             image: name(),
             output: String::new(),
@@ -156,7 +158,7 @@ impl Explain {
         }
         let mut lines =
             vec![format!("{} -> {}", one_line(&report.image), one_line(&report.output))];
-        let line = |entry: &Entry| {
+        let line = |entry: &ClassConfidence| {
             format!("{:7.2} %  {}", entry.confidence * 100.0, one_line(&entry.label))
         };
         lines.extend(report.top.iter().map(line));

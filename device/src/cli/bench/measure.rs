@@ -12,8 +12,10 @@ use lcam_models::scores::{softmax, top_k};
 use serde::Serialize;
 
 use super::{Bench, Form, Runtime, Stages};
-use crate::cli::drawing::{Entry, ScreenSize, draw};
+use crate::cli::drawing::{ScreenSize, draw};
 use crate::engine::{Engine, Network};
+use crate::observation::ClassConfidence;
+use crate::timing::Quantiles;
 
 /// Frames that are not counted: caches fill and clocks rise. Always as many, so that what two runs of different lengths
 /// differ by is frames alone.
@@ -51,28 +53,6 @@ impl Stage {
             Self::Draw => "  draw",
             Self::Frame => "  frame",
         }
-    }
-}
-
-/// The median and the 95th percentile.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(super) struct Quantiles {
-    pub(super) p50: f64,
-    pub(super) p95: f64,
-}
-
-impl Quantiles {
-    /// Takes the values at these shares of the sorted ones, between two of them in proportion.
-    fn of(mut values: Vec<f64>) -> Self {
-        values.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            #[expect(clippy::cast_precision_loss, reason = "at most 100,000")]
-            let place = share * values.len().saturating_sub(1) as f64;
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within")]
-            let (below, above) = (place.floor() as usize, place.ceil() as usize);
-            values[below] + (values[above] - values[below]) * place.fract()
-        };
-        Self { p50: at(0.5), p95: at(0.95) }
     }
 }
 
@@ -124,7 +104,8 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     let runtime = explained.as_ref().map(Engine::network).or(classifier.as_ref()).map(Runtime::new);
     let mut times_ms: BTreeMap<Form, BTreeMap<Stage, Quantiles>> = BTreeMap::new();
     for ((form, stage), values) in times {
-        times_ms.entry(form).or_default().insert(stage, Quantiles::of(values));
+        let quantiles = Quantiles::of(values).context("no frame was measured")?;
+        times_ms.entry(form).or_default().insert(stage, quantiles);
     }
     Ok(Measured { load_ms, times_ms, runtime: runtime.context("nothing ran")? })
 }
@@ -174,8 +155,9 @@ fn explain(
     if let Some(size) = screen {
         let map = engine.class_map(&answer, answer.predicted())?.min_max();
         let ranking = answer.ranking(RANKED);
-        let entry = |class: ClassIndex| Entry::new(engine, &ranking, class);
-        let top: Vec<Entry> = ranking.iter().map(|ranked| entry(ranked.class)).collect();
+        let labels = &engine.metadata().labels;
+        let entry = |class: ClassIndex| ClassConfidence::new(labels, &ranking, class);
+        let top: Vec<ClassConfidence> = ranking.iter().map(|ranked| entry(ranked.class)).collect();
         clock.lap(Stage::PostProcess);
         black_box(draw(engine, picture, &top, &top[..1.min(top.len())], &[map], size));
         clock.lap(Stage::Draw);
@@ -232,14 +214,6 @@ fn picture() -> RgbImage {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantiles_lie_between_values() {
-        let Quantiles { p50, p95 } = Quantiles::of(vec![3.0, 1.0, 2.0]);
-        assert!((p50 - 2.0).abs() < 1e-12 && (p95 - 2.9).abs() < 1e-12, "{p50} {p95}");
-        let Quantiles { p50, p95 } = Quantiles::of(vec![4.0]);
-        assert!((p50 - 4.0).abs() < 1e-12 && (p95 - 4.0).abs() < 1e-12, "{p50} {p95}");
-    }
 
     #[test]
     fn frames_of_the_warm_up_are_not_counted() {

@@ -1,0 +1,154 @@
+//! How the running program is: what it shows, how fast, and what is wrong.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde::{Serialize, Serializer};
+
+use crate::control::DisplayMode;
+use crate::observation::Observation;
+use crate::timing::Quantiles;
+
+/// A part of the program that can fail by itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// The camera.
+    Camera,
+    /// The model and its passes.
+    Model,
+    /// A display, by its address.
+    Panel(String),
+    /// Where results go, by its address.
+    Publisher(String),
+    /// The buttons.
+    Buttons,
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Camera => f.write_str("camera"),
+            Self::Model => f.write_str("model"),
+            Self::Panel(address) | Self::Publisher(address) => f.write_str(address),
+            Self::Buttons => f.write_str("buttons"),
+        }
+    }
+}
+
+/// How the program is.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// Seconds since the start.
+    #[serde(rename = "uptime_seconds", serialize_with = "elapsed_seconds")]
+    pub started: Instant,
+    /// What the camera calls itself; empty while there is none.
+    pub camera: String,
+    /// The model's file name and digest.
+    pub model: String,
+    /// In which numbers the network computes, with what runtime and how many threads.
+    pub runtime: String,
+    /// The labels of all classes, in the order of their numbers.
+    #[serde(skip)]
+    pub labels: Arc<[String]>,
+    /// How many frames the camera gave.
+    pub frames: u64,
+    /// How many of them went through the network.
+    pub passes: u64,
+    /// Frames a second from the camera, over the last seconds.
+    pub camera_rate: f64,
+    /// Passes a second, over the last seconds.
+    pub pass_rate: f64,
+    /// Stage -> latency in milliseconds, over the last frames.
+    pub latency_ms: BTreeMap<&'static str, Quantiles>,
+    /// What is wrong now, by part; empty when all is well.
+    #[serde(serialize_with = "by_name")]
+    pub faults: BTreeMap<Part, String>,
+    /// How often something went wrong since the start.
+    pub faults_since_start: u64,
+    /// How the explanation is shown.
+    pub mode: DisplayMode,
+    /// Whether the picture is kept.
+    pub frozen: bool,
+    /// The last pass.
+    pub observation: Option<Observation>,
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self {
+            started: Instant::now(),
+            camera: String::new(),
+            model: String::new(),
+            runtime: String::new(),
+            labels: Arc::from([]),
+            frames: 0,
+            passes: 0,
+            camera_rate: 0.0,
+            pass_rate: 0.0,
+            latency_ms: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            faults_since_start: 0,
+            mode: DisplayMode::default(),
+            frozen: false,
+            observation: None,
+        }
+    }
+}
+
+/// The status, as all threads share it.
+#[derive(Clone, Debug, Default)]
+pub struct SharedStatus(Arc<Mutex<Status>>);
+
+impl SharedStatus {
+    /// Locks it; keep it no longer than it takes to copy a value.
+    pub fn lock(&self) -> MutexGuard<'_, Status> {
+        // Nothing is left half-changed by a thread that panicked: fields are set one by one.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what is wrong with a part. Gives whether that is news: a fault that lasts is told once.
+    pub fn fail(&self, part: Part, problem: &str) -> bool {
+        let mut status = self.lock();
+        let is_new = status.faults.get(&part).is_none_or(|known| known != problem);
+        if is_new {
+            status.faults_since_start += 1;
+            status.faults.insert(part, problem.to_owned());
+        }
+        is_new
+    }
+
+    /// Notes that a part works. Gives whether that is news.
+    pub fn recover(&self, part: &Part) -> bool {
+        self.lock().faults.remove(part).is_some()
+    }
+}
+
+fn elapsed_seconds<S: Serializer>(start: &Instant, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(start.elapsed().as_secs_f64())
+}
+
+fn by_name<S: Serializer>(
+    faults: &BTreeMap<Part, String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(faults.iter().map(|(part, problem)| (part.to_string(), problem)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_that_lasts_is_told_once() {
+        let status = SharedStatus::default();
+        assert!(status.fail(Part::Camera, "gone"));
+        assert!(!status.fail(Part::Camera, "gone"));
+        assert!(status.fail(Part::Panel("fb:/dev/fb0".to_owned()), "no such device"));
+        let json = serde_json::to_value(status.lock().clone()).unwrap();
+        assert_eq!(json["faults"]["fb:/dev/fb0"], "no such device");
+        assert_eq!(json["faults_since_start"], 2);
+        assert!(status.recover(&Part::Camera) && !status.recover(&Part::Camera));
+    }
+}

@@ -1,0 +1,79 @@
+//! Latencies: what they are told by, and the last of them.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// The median and the 95th percentile, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Quantiles {
+    /// The median.
+    pub p50: f64,
+    /// The 95th percentile.
+    pub p95: f64,
+}
+
+impl Quantiles {
+    /// Takes the values at these shares of the sorted ones, between two of them in proportion. `None` of nothing.
+    #[must_use]
+    pub fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let last = values.len().checked_sub(1)?;
+        let at = |share: f64| {
+            #[expect(clippy::cast_precision_loss, reason = "a few thousand values")]
+            let place = share * last as f64;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within")]
+            let (below, above) = (place.floor() as usize, place.ceil() as usize);
+            values[below] + (values[above] - values[below]) * place.fract()
+        };
+        Some(Self { p50: at(0.5), p95: at(0.95) })
+    }
+}
+
+/// The latencies of the last frames.
+#[derive(Clone, Debug, Default)]
+pub struct Recent(VecDeque<f64>);
+
+/// How many frames are remembered: at 15 a second the last quarter of a minute.
+const REMEMBERED: usize = 256;
+
+impl Recent {
+    /// Adds one, and forgets the oldest of many.
+    pub fn add(&mut self, latency: Duration) {
+        if self.0.len() == REMEMBERED {
+            self.0.pop_front();
+        }
+        self.0.push_back(latency.as_secs_f64() * 1e3);
+    }
+
+    /// Gives their median and 95th percentile; `None` before the first.
+    #[must_use]
+    pub fn quantiles(&self) -> Option<Quantiles> {
+        Quantiles::of(self.0.iter().copied().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_lie_between_values() {
+        let Quantiles { p50, p95 } = Quantiles::of(vec![3.0, 1.0, 2.0]).unwrap();
+        assert!((p50 - 2.0).abs() < 1e-12 && (p95 - 2.9).abs() < 1e-12, "{p50} {p95}");
+        let Quantiles { p50, p95 } = Quantiles::of(vec![4.0]).unwrap();
+        assert!((p50 - 4.0).abs() < 1e-12 && (p95 - 4.0).abs() < 1e-12, "{p50} {p95}");
+        assert_eq!(Quantiles::of(Vec::new()), None);
+    }
+
+    #[test]
+    fn only_the_last_frames_count() {
+        let mut recent = Recent::default();
+        recent.add(Duration::from_secs(100));
+        for _ in 0..REMEMBERED {
+            recent.add(Duration::from_millis(7));
+        }
+        assert_eq!(recent.quantiles(), Some(Quantiles { p50: 7.0, p95: 7.0 }));
+    }
+}
