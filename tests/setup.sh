@@ -14,9 +14,14 @@ fi
 source "$venv/bin/activate"
 export LIBTORCH_USE_PYTORCH=1
 
-# The report of an evaluation is looked at in a browser.
-if ! command -v chromium > /dev/null && [ "$(id -u)" = 0 ]; then
-    apt-get update -qq && apt-get install -y -qq chromium > /dev/null
+# The report of an evaluation and the device's page are looked at in a browser; the device's results go to a broker.
+wanted=()
+command -v chromium > /dev/null || wanted+=(chromium)
+[ -x /usr/sbin/mosquitto ] || wanted+=(mosquitto)
+if [ ${#wanted[@]} -gt 0 ] && [ "$(id -u)" = 0 ]; then
+    apt-get update -qq && apt-get install -y -qq "${wanted[@]}" > /dev/null
+    # The tests start a broker of their own.
+    systemctl disable --quiet --now mosquitto 2> /dev/null || true
 fi
 
 if [ ! -d target/onnx-node-tests ]; then

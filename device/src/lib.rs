@@ -4,6 +4,7 @@
 //! on, [`frame`] is such a thing in memory. [`camera`] brings pictures, [`panel`] shows screens. [`cli`] puts them
 //! together.
 
+pub mod browser;
 pub mod camera;
 pub mod cli;
 pub mod control;
@@ -12,6 +13,8 @@ pub mod frame;
 mod isolate;
 pub mod observation;
 pub mod panel;
+pub mod publish;
+pub mod recorder;
 pub mod screen;
 pub mod status;
 pub mod timing;

@@ -54,6 +54,9 @@ pub struct Status {
     pub labels: Arc<[String]>,
     /// How many frames the camera gave.
     pub frames: u64,
+    /// When it gave the last one; told as an age.
+    #[serde(rename = "last_frame_age_seconds", serialize_with = "elapsed_seconds_or_none")]
+    pub last_frame: Option<Instant>,
     /// How many of them went through the network.
     pub passes: u64,
     /// Frames a second from the camera, over the last seconds.
@@ -84,6 +87,7 @@ impl Default for Status {
             runtime: String::new(),
             labels: Arc::from([]),
             frames: 0,
+            last_frame: None,
             passes: 0,
             camera_rate: 0.0,
             pass_rate: 0.0,
@@ -127,6 +131,13 @@ impl SharedStatus {
 
 fn elapsed_seconds<S: Serializer>(start: &Instant, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(start.elapsed().as_secs_f64())
+}
+
+fn elapsed_seconds_or_none<S: Serializer>(
+    time: &Option<Instant>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.elapsed().as_secs_f64()).serialize(serializer)
 }
 
 fn by_name<S: Serializer>(
