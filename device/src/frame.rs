@@ -35,6 +35,12 @@ impl Frame {
     }
 }
 
+impl From<RgbImage> for Frame {
+    fn from(picture: RgbImage) -> Self {
+        Self(picture)
+    }
+}
+
 impl OriginDimensions for Frame {
     fn size(&self) -> Size {
         Size::new(self.0.width(), self.0.height())

@@ -4,12 +4,15 @@
 //! on, [`frame`] is such a thing in memory. [`camera`] brings pictures, [`panel`] shows screens. [`cli`] puts them
 //! together.
 
+pub mod board;
 pub mod browser;
+pub mod buttons;
 pub mod camera;
 pub mod cli;
 pub mod control;
 pub mod engine;
 pub mod frame;
+pub mod gpio;
 mod isolate;
 pub mod observation;
 pub mod panel;

@@ -1,12 +1,44 @@
 //! Panels: the displays that a drawn screen goes to.
 //!
 //! Only here is hardware named. A [`Panel`] takes finished screens, all of its own size, and sends what has changed.
+//! [`PanelAddress`] says which panel is meant, [`open`] opens it, [`list`] tells what this machine has.
+//!
+//! The drivers of panels on a bus know no operating system: they are generic over `embedded-hal`'s traits. One thin
+//! module opens the devices of Linux for them, and [`sim`] stands in for the glass in tests.
 
-use std::fmt;
+mod address;
+mod bus;
+mod changes;
+mod drm;
+mod file;
+mod framebuffer;
+mod glass;
+mod linux;
+mod list;
+mod mipi;
+mod null;
+mod oled;
+mod parameters;
+#[doc(hidden)]
+pub mod sim;
+mod turn;
+
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use embedded_graphics::geometry::Size;
 
+use crate::board::BoardError;
 use crate::frame::Frame;
+use crate::gpio::GpioError;
+
+pub use address::{
+    DrmAddress, FileAddress, FramebufferAddress, I2cAddress, PanelAddress, SpiAddress, SpiDisplay,
+};
+pub use glass::{ColorModel, Glass, OledSize};
+pub use list::{Found, Kind, list};
+pub use parameters::AddressError;
+pub use turn::Rotation;
 
 /// What a panel's pixels can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,4 +84,84 @@ pub enum PanelError {
         /// The screen's.
         found: Size,
     },
+    /// The board that the address names is not usable.
+    #[error(transparent)]
+    Board(#[from] BoardError),
+    /// A GPIO line of the panel cannot be used.
+    #[error("{panel}: {problem}")]
+    Gpio {
+        /// The panel's address.
+        panel: String,
+        /// What is wrong with the line.
+        problem: GpioError,
+    },
+    /// A device or a file of the panel could not be opened, set up, or written.
+    #[error("{panel}: cannot {doing} {}: {source}{remedy}", path.display())]
+    Device {
+        /// The panel's address.
+        panel: String,
+        /// What was tried, as a verb.
+        doing: &'static str,
+        /// The device or file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+        /// What to do, with the words that set it off from the rest; may be empty.
+        remedy: &'static str,
+    },
+    /// The bus or a line failed while something was sent.
+    #[error("{panel}: {reason} while {doing}; check the wiring and the power, or give a lower hz=")]
+    Bus {
+        /// The panel's address.
+        panel: String,
+        /// What was sent.
+        doing: &'static str,
+        /// What the bus said.
+        reason: String,
+    },
+    /// The panel is there but cannot be used as it is.
+    #[error("{panel}: {reason}")]
+    Unusable {
+        /// The panel's address.
+        panel: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+}
+
+impl PanelError {
+    /// Explains why a device could not be used, with the remedy for the usual reasons.
+    fn device(panel: &str, doing: &'static str, path: &Path, source: io::Error) -> Self {
+        let remedy = linux::remedy(path, &source);
+        Self::Device { panel: panel.to_owned(), doing, path: path.to_owned(), source, remedy }
+    }
+}
+
+/// Opens the panel that an address names. Panels on a bus are reset and set up, which takes up to half a second; the
+/// glass is dark until the first screen where the address names its backlight.
+///
+/// # Errors
+/// Returns [`PanelError`] when the board, the device or a line is missing, taken, or not usable.
+pub fn open(address: &PanelAddress) -> Result<Box<dyn Panel>, PanelError> {
+    let name = address.to_string();
+    match address {
+        PanelAddress::Spi(spi) => linux::open_spi(name, spi),
+        PanelAddress::I2c(i2c) => linux::open_i2c(name, i2c),
+        PanelAddress::Drm(drm) => drm::open(name, drm),
+        PanelAddress::Framebuffer(framebuffer) => framebuffer::open(name, framebuffer),
+        PanelAddress::File(file) => file::open(name, file),
+        PanelAddress::Null(size) => Ok(Box::new(null::NullPanel::new(name, *size))),
+        // A board's own address is never a board's: that is checked when it is read.
+        PanelAddress::Board(reference) => open(reference.read_board()?.panel()),
+    }
+}
+
+/// Refuses a screen of another size than the panel's.
+fn check_size(panel: &str, expected: Size, screen: &Frame) -> Result<(), PanelError> {
+    let (width, height) = screen.as_image().dimensions();
+    let found = Size::new(width, height);
+    if found == expected {
+        return Ok(());
+    }
+    Err(PanelError::Size { panel: panel.to_owned(), expected, found })
 }
