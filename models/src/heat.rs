@@ -4,6 +4,8 @@
 //! look like equal steps, also in grey and to colour-blind eyes. Where the map is low the photograph shows
 //! unchanged, so that a person sees what the network did not use. Colours are red, green and blue of sRGB.
 
+use std::sync::OnceLock;
+
 /// Below this map value the photograph is unchanged.
 const CLEAR_BELOW: f32 = 0.15;
 /// At this map value the colour is as strong as it gets.
@@ -46,34 +48,55 @@ pub fn mix(under: [u8; 3], over: [u8; 3], share: f32) -> [u8; 3] {
     [channel(0), channel(1), channel(2)]
 }
 
-/// All 256 colours and strengths at once: a look-up a pixel.
+/// All 256 colours and strengths at once, in 256ths: a look-up and a few integers a pixel.
 #[derive(Debug)]
-pub struct HeatTable([([u8; 3], f32); 256]);
+pub struct HeatTable([Step; 256]);
 
-impl Default for HeatTable {
-    fn default() -> Self {
-        Self::new()
-    }
+/// One map value's part in the mixture.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    /// The colour times its strength, in 256ths, with half a step for rounding.
+    color: [u16; 3],
+    /// What is left of the photograph, in 256ths.
+    photograph: u16,
 }
 
 impl HeatTable {
-    /// Computes the table.
+    /// Gives the table; it is computed once.
     #[must_use]
-    pub fn new() -> Self {
-        Self(std::array::from_fn(|step| {
-            #[expect(clippy::cast_precision_loss, reason = "0 to 255")]
-            let value = step as f32 / 255.0;
-            (color(value), strength(value))
-        }))
+    pub fn get() -> &'static Self {
+        static TABLE: OnceLock<HeatTable> = OnceLock::new();
+        TABLE.get_or_init(|| {
+            Self(std::array::from_fn(|step| {
+                #[expect(clippy::cast_precision_loss, reason = "0 to 255")]
+                let value = step as f32 / 255.0;
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "0 to 256"
+                )]
+                let share = (strength(value) * 256.0).round() as u16;
+                let color = color(value).map(|channel| u16::from(channel) * share + 128);
+                Step { color, photograph: 256 - share }
+            }))
+        })
     }
 
-    /// Lays the colour of a map value over a pixel of the photograph.
+    /// Lays the colour of a map value over a pixel of the photograph, to a step of a byte as [`mix`] does.
     #[must_use]
     pub fn over(&self, photograph: [u8; 3], value: f32) -> [u8; 3] {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0.0 to 255.0")]
-        let step = (value.clamp(0.0, 1.0) * 255.0).round() as usize;
-        let (color, strength) = self.0[step];
-        mix(photograph, color, strength)
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "saturates to 0..=255"
+        )]
+        let index = (value * 255.0 + 0.5) as u8;
+        let step = self.0[usize::from(index)];
+        let channel = |channel: usize| {
+            let mixed = u16::from(photograph[channel]) * step.photograph + step.color[channel];
+            (mixed >> 8) as u8
+        };
+        [channel(0), channel(1), channel(2)]
     }
 }
 
@@ -100,10 +123,25 @@ mod tests {
     #[test]
     fn leaves_the_photograph_alone_where_there_is_no_evidence() {
         let photograph = [10, 200, 77];
-        let table = HeatTable::new();
+        let table = HeatTable::get();
         assert_eq!(table.over(photograph, 0.0), photograph);
         assert_eq!(table.over(photograph, 0.14), photograph);
         assert_ne!(table.over(photograph, 0.6), photograph);
         assert!(strength(1.0) < 0.7, "texture stays visible");
+    }
+
+    #[test]
+    fn the_table_mixes_as_the_formula_does() {
+        let table = HeatTable::get();
+        for step in 0..=255_u8 {
+            let value = f32::from(step) / 255.0;
+            for photograph in [[0, 0, 0], [255, 255, 255], [10, 200, 77]] {
+                let exact = mix(photograph, color(value), strength(value));
+                let fast = table.over(photograph, value);
+                let differs = (0..3).any(|c| exact[c].abs_diff(fast[c]) > 1);
+                assert!(!differs, "{value}: {exact:?} {fast:?}");
+            }
+        }
+        assert_eq!(table.over([1, 2, 3], f32::NAN), [1, 2, 3]);
     }
 }

@@ -35,7 +35,7 @@ where
     let crop = view.crop;
     let large = map
         .upsample(GridSize { height: crop.size.height as usize, width: crop.size.width as usize });
-    let table = HeatTable::new();
+    let table = HeatTable::get();
     fill_with(target, view.area, |x, y| {
         let [r, g, b] = photograph.get_pixel(x, y).0;
         let pixel = Rgb888::new(r, g, b);

@@ -4,6 +4,9 @@
 //! program filled a rectangle with one colour before. Text that does not fit is set a little smaller, then
 //! shortened. Characters that the font lacks show as boxes, control characters as spaces.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::OnceLock;
 
 use ab_glyph::{Font, FontRef, PxScale, PxScaleFont, ScaleFont};
@@ -17,7 +20,7 @@ use super::{fill_with, mix};
 const LEAST_SHRINK: f32 = 0.8;
 
 /// Where text stands in its rectangle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Align {
     Left,
     Right,
@@ -106,25 +109,71 @@ where
     D: DrawTarget,
     D::Color: From<Rgb888>,
 {
-    let Size { width, height } = area.size;
-    let (line, height_px) = fit(text, style.height_px, to_f32(width));
-    let font = scaled(height_px);
-    let room = to_f32(width) - line_width(&line, &font);
-    let left = match style.align {
-        Align::Left => 0.0,
-        Align::Right => room,
+    let width = area.size.width as usize;
+    let coverage = Setting {
+        text: text.to_owned(),
+        style_px: style.height_px,
+        align: style.align,
+        size: area.size,
     };
-    let base = ((to_f32(height) + font.ascent() + font.descent()) / 2.0).round();
-    let mut coverage = vec![0.0_f32; width as usize * height as usize];
-    for (mut glyph, _) in glyphs(&line, &font) {
-        glyph.position.x += left;
-        glyph.position.y += base;
-        add_coverage(glyph, area.size, &mut coverage);
-    }
-    fill_with(target, area, |x, y| {
-        let share = coverage[y as usize * width as usize + x as usize];
-        mix(style.background, style.color, share)
+    let coverage = coverage.cover();
+    fill_with(target, area, |x, y| match coverage[y as usize * width + x as usize] {
+        0 => style.background,
+        share => mix(style.background, style.color, f32::from(share) / 255.0),
     })
+}
+
+/// A line as it is set into a rectangle, whatever its colours.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Setting {
+    text: String,
+    style_px: u32,
+    align: Align,
+    size: Size,
+}
+
+/// How many lines are remembered: a live screen writes the same few again and again.
+const REMEMBERED: usize = 128;
+
+thread_local! {
+    static COVERAGE: RefCell<HashMap<Setting, Rc<[u8]>>> = RefCell::default();
+}
+
+impl Setting {
+    /// Gives how much of each pixel the glyphs cover, in 255ths; remembered from the last time.
+    fn cover(self) -> Rc<[u8]> {
+        COVERAGE.with_borrow_mut(|known| {
+            if let Some(coverage) = known.get(&self) {
+                return Rc::clone(coverage);
+            }
+            if known.len() >= REMEMBERED {
+                known.clear();
+            }
+            let coverage = self.rasterize();
+            known.insert(self, Rc::clone(&coverage));
+            coverage
+        })
+    }
+
+    fn rasterize(&self) -> Rc<[u8]> {
+        let Size { width, height } = self.size;
+        let (line, height_px) = fit(&self.text, self.style_px, to_f32(width));
+        let font = scaled(height_px);
+        let room = to_f32(width) - line_width(&line, &font);
+        let left = match self.align {
+            Align::Left => 0.0,
+            Align::Right => room,
+        };
+        let base = ((to_f32(height) + font.ascent() + font.descent()) / 2.0).round();
+        let mut coverage = vec![0.0_f32; width as usize * height as usize];
+        for (mut glyph, _) in glyphs(&line, &font) {
+            glyph.position.x += left;
+            glyph.position.y += base;
+            add_coverage(glyph, self.size, &mut coverage);
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1")]
+        coverage.into_iter().map(|share| (share * 255.0).round() as u8).collect()
+    }
 }
 
 fn add_coverage(glyph: ab_glyph::Glyph, size: Size, coverage: &mut [f32]) {

@@ -65,7 +65,7 @@ fn row(report: &Report<'_>, example: &Example) -> Result<Markup, ReportError> {
     };
     let label = report.metadata.labels.short_label(ClassIndex(outcome.class));
     let name = outcome.picture.file_name().unwrap_or_default().to_string_lossy();
-    let table = HeatTable::new();
+    let table = HeatTable::get();
     let overlays: Vec<String> = example
         .maps
         .iter()
