@@ -153,6 +153,14 @@ pub enum CameraError {
         /// What was seen of it.
         reason: String,
     },
+    /// The camera is there but sends nothing.
+    #[error("{camera}: no picture came for {} seconds; it is opened anew", silence.as_secs())]
+    Frozen {
+        /// The camera.
+        camera: String,
+        /// For how long nothing came.
+        silence: Duration,
+    },
 }
 
 /// Says what to do about a refusal of the system.

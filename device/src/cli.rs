@@ -6,7 +6,10 @@ mod drawing;
 mod explain;
 mod info;
 mod outputs;
+mod probe;
+mod run;
 mod runtime;
+mod try_model;
 
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
@@ -28,10 +31,17 @@ pub struct Cli {
 enum Command {
     /// Names pictures and draws where the evidence lies, one PNG a picture.
     Explain(explain::Explain),
+    /// Names and explains what a camera sees, on displays, until it is told to stop.
+    Run(Box<run::Run>),
+    /// Lists the cameras, displays, buses and lines of this machine.
+    Probe(probe::Probe),
     /// Shows what a model file holds and how this machine would run it.
     Info(info::Info),
     /// Measures how long each stage of a frame takes, and what the explanation costs.
     Bench(bench::Bench),
+    /// Loads a model and runs it once, in limited memory.
+    #[command(hide = true)]
+    TryModel(try_model::TryModel),
 }
 
 /// How a model is run.
@@ -88,6 +98,9 @@ pub fn run(cli: Cli) -> ExitCode {
     let mut console = Console::default();
     let result = match cli.command {
         Command::Explain(command) => command.run(&mut console),
+        Command::Run(command) => command.run(&mut console),
+        Command::Probe(command) => command.run(&mut console),
+        Command::TryModel(command) => command.run(),
         Command::Info(command) => command.run(&mut console),
         Command::Bench(command) => command.run(&mut console),
     };

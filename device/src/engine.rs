@@ -35,6 +35,9 @@ pub use guard::{GuardError, OPERATORS};
 pub use limits::{LimitError, Limits};
 pub use network::{Network, NetworkError, instruction_sets};
 
+/// The runtime and its version.
+pub const RUNTIME: &str = "tract 0.23.9";
+
 /// A model could not be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

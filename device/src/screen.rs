@@ -8,9 +8,12 @@
 //! Nothing is drawn outside of the target. No hardware is known here.
 
 mod caption;
+mod contour;
 mod heat;
 mod layout;
 mod legend;
+mod live;
+mod monochrome;
 mod photograph;
 mod ranking;
 mod text;
@@ -22,7 +25,11 @@ use image::RgbImage;
 use lcam_models::map::ExplanationMap;
 use lcam_models::preprocess::CropBox;
 
+use crate::control::DisplayMode;
 use layout::{Layout, Pane};
+pub use live::{Live, draw_live};
+pub use monochrome::draw_monochrome;
+use photograph::Overlay;
 
 /// The colours of everything that is no photograph: light text on near black.
 mod palette {
@@ -35,6 +42,8 @@ mod palette {
     /// 6.0 to 1 on [`BAR`] by WCAG's formula, where 4.5 is asked for.
     pub(super) const FAINT_TEXT: Rgb888 = Rgb888::new(150, 156, 168);
     pub(super) const ACCENT: Rgb888 = Rgb888::new(252, 165, 10);
+    /// Behind what is wrong: 7.9 to 1 below [`TEXT`].
+    pub(super) const ALARM: Rgb888 = Rgb888::new(150, 24, 30);
 }
 
 /// Everything that one screen shows.
@@ -44,10 +53,12 @@ pub struct Scene<'a> {
     pub picture: &'a RgbImage,
     /// The part of it that the network saw.
     pub crop: CropBox,
-    /// The explained classes, at least one.
+    /// The explained classes; without any the picture is shown alone.
     pub explained: &'a [Explained<'a>],
     /// The most probable classes, best first; shown where there is room.
     pub ranking: &'a [Rank<'a>],
+    /// How the explanations are shown.
+    pub mode: DisplayMode,
 }
 
 /// A class and its share of the confidence.
@@ -79,9 +90,11 @@ where
 {
     let area = target.bounding_box();
     target.fill_solid(&area, palette::BACKGROUND.into())?;
-    let layout = Layout::new(area, scene.explained.len(), scene.ranking.len());
-    for (pane, explained) in layout.panes.iter().zip(scene.explained) {
-        draw_pane(scene, explained, pane, target)?;
+    let panes = panes(scene);
+    let ranks = if scene.mode == DisplayMode::SideBySide { 0 } else { scene.ranking.len() };
+    let layout = Layout::new(area, panes.len(), ranks);
+    for (pane, (explained, overlay)) in layout.panes.iter().zip(panes) {
+        draw_pane(scene, explained, overlay, pane, target)?;
     }
     if let Some(side) = &layout.side {
         ranking::draw(scene, side, target)?;
@@ -89,9 +102,25 @@ where
     Ok(())
 }
 
+/// Gives what stands in each pane: a class, if there is one, and how its map is shown.
+fn panes<'a>(scene: &Scene<'a>) -> Vec<(Option<&'a Explained<'a>>, Overlay)> {
+    if scene.explained.is_empty() {
+        return vec![(None, Overlay::None)];
+    }
+    let overlays: &[Overlay] = match scene.mode {
+        DisplayMode::Heat => &[Overlay::Heat],
+        DisplayMode::Contour => &[Overlay::Contour],
+        DisplayMode::SideBySide => &[Overlay::None, Overlay::Heat],
+        DisplayMode::Off => &[Overlay::None],
+    };
+    let explained = scene.explained.iter();
+    explained.flat_map(|one| overlays.iter().map(move |&overlay| (Some(one), overlay))).collect()
+}
+
 fn draw_pane<D>(
     scene: &Scene<'_>,
-    explained: &Explained<'_>,
+    explained: Option<&Explained<'_>>,
+    overlay: Overlay,
     pane: &Pane,
     target: &mut D,
 ) -> Result<(), D::Error>
@@ -99,11 +128,16 @@ where
     D: DrawTarget,
     D::Color: From<Rgb888>,
 {
-    photograph::draw(scene, explained.map, pane, target)?;
+    let map = explained.map(|explained| explained.map);
+    photograph::draw(scene, map, overlay, pane, target)?;
     let Some(caption) = &pane.caption else { return Ok(()) };
     target.fill_solid(&caption.area, palette::BAR.into())?;
+    let Some(explained) = explained else { return Ok(()) };
     caption::draw(explained.class, caption, target)?;
-    legend::draw(caption.legend, palette::BAR, legend::Words::Short, target)
+    match overlay {
+        Overlay::Heat => legend::draw(caption.legend, palette::BAR, legend::Words::Short, target),
+        Overlay::Contour | Overlay::None => Ok(()),
+    }
 }
 
 /// Fills a rectangle, pixel by pixel and row by row, with what `color` gives for a position within it.
@@ -147,7 +181,7 @@ fn offset(length: u32) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use super::palette::{BACKGROUND, BAR, FAINT_TEXT, TEXT};
+    use super::palette::{ALARM, BACKGROUND, BAR, FAINT_TEXT, TEXT};
     use super::*;
 
     /// Relative luminance of sRGB (WCAG 2.2).
@@ -161,9 +195,13 @@ mod tests {
 
     #[test]
     fn text_stands_out_from_its_background() {
-        for (text, ground) in
-            [(TEXT, BAR), (TEXT, BACKGROUND), (FAINT_TEXT, BAR), (FAINT_TEXT, BACKGROUND)]
-        {
+        for (text, ground) in [
+            (TEXT, BAR),
+            (TEXT, BACKGROUND),
+            (TEXT, ALARM),
+            (FAINT_TEXT, BAR),
+            (FAINT_TEXT, BACKGROUND),
+        ] {
             let contrast = (luminance(text) + 0.05) / (luminance(ground) + 0.05);
             assert!(contrast >= 4.5, "{text:?} on {ground:?}: {contrast:.1}");
         }

@@ -1,12 +1,14 @@
 //! How the running program is: what it shows, how fast, and what is wrong.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use serde::{Serialize, Serializer};
 
 use crate::control::DisplayMode;
+use crate::engine::Engine;
 use crate::observation::Observation;
 use crate::timing::Quantiles;
 
@@ -16,12 +18,16 @@ use crate::timing::Quantiles;
 pub enum Part {
     /// The camera.
     Camera,
-    /// The model and its passes.
+    /// The passes of the model.
     Model,
+    /// The model's file.
+    ModelFile,
     /// A display, by its address.
     Panel(String),
     /// Where results go, by its address.
     Publisher(String),
+    /// The recorder of events.
+    Recorder,
     /// The buttons.
     Buttons,
 }
@@ -31,7 +37,9 @@ impl std::fmt::Display for Part {
         match self {
             Self::Camera => f.write_str("camera"),
             Self::Model => f.write_str("model"),
+            Self::ModelFile => f.write_str("model file"),
             Self::Panel(address) | Self::Publisher(address) => f.write_str(address),
+            Self::Recorder => f.write_str("recorder"),
             Self::Buttons => f.write_str("buttons"),
         }
     }
@@ -45,13 +53,15 @@ pub struct Status {
     pub started: Instant,
     /// What the camera calls itself; empty while there is none.
     pub camera: String,
-    /// The model's file name and digest.
+    /// The model's file name.
     pub model: String,
     /// In which numbers the network computes, with what runtime and how many threads.
     pub runtime: String,
     /// The labels of all classes, in the order of their numbers.
     #[serde(skip)]
     pub labels: Arc<[String]>,
+    /// How many screens were shown, all displays together.
+    pub screens: u64,
     /// How many frames the camera gave.
     pub frames: u64,
     /// When it gave the last one; told as an age.
@@ -65,6 +75,9 @@ pub struct Status {
     pub pass_rate: f64,
     /// Stage -> latency in milliseconds, over the last frames.
     pub latency_ms: BTreeMap<&'static str, Quantiles>,
+    /// The pixels of the largest display, whose latencies are told.
+    #[serde(skip)]
+    pub largest_panel: u32,
     /// What is wrong now, by part; empty when all is well.
     #[serde(serialize_with = "by_name")]
     pub faults: BTreeMap<Part, String>,
@@ -86,18 +99,45 @@ impl Default for Status {
             model: String::new(),
             runtime: String::new(),
             labels: Arc::from([]),
+            screens: 0,
             frames: 0,
             last_frame: None,
             passes: 0,
             camera_rate: 0.0,
             pass_rate: 0.0,
             latency_ms: BTreeMap::new(),
+            largest_panel: 0,
             faults: BTreeMap::new(),
             faults_since_start: 0,
             mode: DisplayMode::default(),
             frozen: false,
             observation: None,
         }
+    }
+}
+
+impl Status {
+    /// Notes which model runs and how.
+    pub fn set_model(&mut self, path: &Path, engine: &Engine) {
+        let network = engine.network();
+        self.model = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.runtime = format!(
+            "{}, {}, {} threads",
+            crate::engine::RUNTIME,
+            network.arithmetic(),
+            network.threads()
+        );
+        self.labels = engine.metadata().labels.iter().map(str::to_owned).collect();
+    }
+
+    /// Gives what is wrong in one line: the first fault, and how many more there are. `None` when all is well.
+    #[must_use]
+    pub fn notice(&self) -> Option<String> {
+        let (part, problem) = self.faults.first_key_value()?;
+        Some(match self.faults.len() {
+            1 => format!("{part}: {problem}"),
+            count => format!("{part}: {problem} (and {} more)", count - 1),
+        })
     }
 }
 

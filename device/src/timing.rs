@@ -1,7 +1,7 @@
 //! Latencies: what they are told by, and the last of them.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -54,6 +54,37 @@ impl Recent {
     }
 }
 
+/// How often something happens.
+#[derive(Clone, Debug, Default)]
+pub struct Rate(VecDeque<Instant>);
+
+/// Over how long a rate is taken.
+const RATE_WINDOW: Duration = Duration::from_secs(5);
+
+impl Rate {
+    /// Counts one event, now.
+    pub fn count(&mut self) {
+        self.count_at(Instant::now());
+    }
+
+    fn count_at(&mut self, now: Instant) {
+        while self.0.front().is_some_and(|&first| now.duration_since(first) > RATE_WINDOW) {
+            self.0.pop_front();
+        }
+        self.0.push_back(now);
+    }
+
+    /// Gives the events a second over the last seconds; 0 for fewer than two.
+    #[must_use]
+    pub fn per_second(&self) -> f64 {
+        let (Some(first), Some(last)) = (self.0.front(), self.0.back()) else { return 0.0 };
+        let seconds = last.duration_since(*first).as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "events of a few seconds")]
+        let intervals = self.0.len().saturating_sub(1) as f64;
+        if seconds > 0.0 { intervals / seconds } else { 0.0 }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,5 +106,17 @@ mod tests {
             recent.add(Duration::from_millis(7));
         }
         assert_eq!(recent.quantiles(), Some(Quantiles { p50: 7.0, p95: 7.0 }));
+    }
+
+    #[test]
+    fn a_rate_is_that_of_the_last_seconds() {
+        let mut rate = Rate::default();
+        let start = Instant::now();
+        assert_eq!(rate.per_second(), 0.0);
+        rate.count_at(start);
+        for tenths in 100..=150 {
+            rate.count_at(start + Duration::from_millis(tenths * 100));
+        }
+        assert!((rate.per_second() - 10.0).abs() < 1e-9, "{}", rate.per_second());
     }
 }

@@ -9,8 +9,10 @@ use std::path::PathBuf;
 use embedded_graphics::pixelcolor::{Rgb565, Rgb888};
 use embedded_graphics::prelude::*;
 use image::{Rgb, RgbImage};
+use lcam_device::control::DisplayMode;
 use lcam_device::frame::Frame;
-use lcam_device::screen::{Explained, Rank, Scene, draw};
+use lcam_device::panel::Ink;
+use lcam_device::screen::{Explained, Live, Rank, Scene, draw, draw_live, draw_monochrome};
 use lcam_models::map::{ClassMap, ExplanationMap, GridSize};
 use lcam_models::preprocess::{ImageSize, Normalization, Preprocess};
 
@@ -56,7 +58,89 @@ where
     let explained: Vec<_> =
         RANKING[..classes].iter().map(|&class| Explained { class, map: &map }).collect();
     let crop = preprocess.crop_box(ImageSize::of(picture));
-    draw(&Scene { picture, crop, explained: &explained, ranking: &RANKING }, target)
+    let mode = DisplayMode::Heat;
+    draw(&Scene { picture, crop, explained: &explained, ranking: &RANKING, mode }, target)
+}
+
+/// Draws a live screen, changed from the usual one.
+fn draw_live_on(frame: &mut Frame, ink: Ink, change: impl FnOnce(&mut Live<'_>)) {
+    let (map, picture) = (map(), picture(320, 240));
+    let input = ImageSize { width: 224, height: 224 };
+    let preprocess = Preprocess::usual(input, Normalization::IMAGENET);
+    let mut live = Live {
+        picture: Some(&picture),
+        crop: Some(preprocess.crop_box(ImageSize::of(&picture))),
+        explained: Some(Explained { class: RANKING[0], map: &map }),
+        detected: true,
+        ranking: &RANKING,
+        mode: DisplayMode::Heat,
+        frozen: false,
+        notice: None,
+        stopping: false,
+    };
+    change(&mut live);
+    let Ok(()) = match ink {
+        Ink::Color => draw_live(&live, frame),
+        Ink::Monochrome => draw_monochrome(&live, frame),
+    };
+}
+
+const LOST: &str = "camera: /dev/video0: the camera is gone: no such device";
+
+#[test]
+fn live_screens_look_as_they_should() {
+    type Change = fn(&mut Live<'_>);
+    let contour: Change = |live| live.mode = DisplayMode::Contour;
+    let side_by_side: Change = |live| live.mode = DisplayMode::SideBySide;
+    let frozen: Change = |live| (live.mode, live.frozen) = (DisplayMode::Off, true);
+    let notice: Change = |live| live.notice = Some("mqtt://broker/lcam: the broker is gone");
+    let unsure: Change = |live| live.detected = false;
+    let lost: Change =
+        |live| (live.picture, live.explained, live.notice) = (None, None, Some(LOST));
+    let starting: Change = |live| (live.picture, live.explained) = (None, None);
+    let first: Change = |live| live.explained = None;
+    let cases: [(&str, (u32, u32), Ink, Change); 14] = [
+        ("contour-320x240", (320, 240), Ink::Color, contour),
+        ("contour-1280x720", (1280, 720), Ink::Color, contour),
+        ("side-by-side-320x240", (320, 240), Ink::Color, side_by_side),
+        ("frozen-240x240", (240, 240), Ink::Color, frozen),
+        ("notice-320x240", (320, 240), Ink::Color, notice),
+        ("unsure-240x240", (240, 240), Ink::Color, unsure),
+        ("lost-320x240", (320, 240), Ink::Color, lost),
+        ("starting-240x240", (240, 240), Ink::Color, starting),
+        ("first-240x240", (240, 240), Ink::Color, first),
+        ("oled-128x64", (128, 64), Ink::Monochrome, |_| ()),
+        ("oled-128x32", (128, 32), Ink::Monochrome, |_| ()),
+        ("oled-off-128x64", (128, 64), Ink::Monochrome, frozen),
+        ("oled-notice-128x64", (128, 64), Ink::Monochrome, notice),
+        ("oled-lost-128x64", (128, 64), Ink::Monochrome, lost),
+    ];
+    let mut failures = Vec::new();
+    for (name, size, ink, change) in cases {
+        let mut frame = Frame::new(size.into());
+        draw_live_on(&mut frame, ink, change);
+        failures.extend(compare(name, frame.as_image()).err());
+        let is_mixed = |pixel: &Rgb<u8>| ![[0; 3], [255; 3]].contains(&pixel.0);
+        if ink == Ink::Monochrome && frame.as_image().pixels().any(is_mixed) {
+            failures.push(format!("{name}: a pixel is neither black nor white"));
+        }
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn live_screens_of_any_size_are_drawn() {
+    for (width, height) in [(1, 1), (3, 200), (200, 3), (16, 16), (128, 32), (241, 239)] {
+        for ink in [Ink::Color, Ink::Monochrome] {
+            for mode in DisplayMode::ALL {
+                let mut frame = Frame::new(Size::new(width, height));
+                draw_live_on(&mut frame, ink, |live| {
+                    (live.mode, live.notice) = (mode, Some(LOST));
+                });
+                draw_live_on(&mut frame, ink, |live| live.picture = None);
+            }
+        }
+    }
 }
 
 fn golden(name: &str) -> PathBuf {

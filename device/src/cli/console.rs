@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind, Write};
 
 use anyhow::{Context, Result};
 
+use crate::journal;
+
 /// Standard output, which may be closed before we are done: a reader that has seen enough is no failure,
 /// and what else there is to do is still done.
 #[derive(Debug, Default)]
@@ -29,11 +31,10 @@ impl Console {
 
 /// Reports a failure as one line on standard error, if there still is one.
 pub(super) fn report(error: &anyhow::Error) {
-    let text = format!("{error:#}");
-    let _ = writeln!(io::stderr().lock(), "lcam-device: {}", one_line(&text));
+    journal::note(&format!("{error:#}"));
 }
 
 /// Replaces what would move a terminal's cursor or colours: names come from files.
 pub(super) fn one_line(text: &dyn Display) -> String {
-    text.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    journal::printable(&text.to_string())
 }

@@ -7,6 +7,7 @@ use image::RgbImage;
 use lcam_models::map::ExplanationMap;
 use lcam_models::preprocess::ImageSize;
 
+use crate::control::DisplayMode;
 use crate::engine::Engine;
 use crate::frame::Frame;
 use crate::observation::ClassConfidence;
@@ -46,6 +47,7 @@ pub(super) fn draw(
         crop: engine.metadata().preprocess.crop_box(ImageSize::of(picture)),
         explained: &explained,
         ranking: &ranking,
+        mode: DisplayMode::Heat,
     };
     let mut frame = Frame::new(size);
     let Ok(()) = screen::draw(&scene, &mut frame);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::engine::{Network, instruction_sets};
+use crate::engine::{Network, RUNTIME, instruction_sets};
 
 /// How this machine runs the model.
 #[derive(Debug, Serialize)]
@@ -20,7 +20,7 @@ pub(super) struct Runtime {
 impl Runtime {
     pub(super) fn new(network: &Network) -> Self {
         Self {
-            engine: "tract 0.23.9",
+            engine: RUNTIME,
             arithmetic: network.arithmetic().to_string(),
             threads: network.threads().get(),
             instruction_sets: instruction_sets(),

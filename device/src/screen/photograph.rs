@@ -6,6 +6,7 @@ use embedded_graphics::primitives::Rectangle;
 use lcam_models::map::{ExplanationMap, GridSize};
 use lcam_models::preprocess::{CropBox, ImageSize, resample};
 
+use super::contour;
 use super::heat::HeatTable;
 use super::layout::Pane;
 use super::{Scene, fill_with, mix, offset, palette, pixels};
@@ -16,10 +17,19 @@ const FARTHEST: f64 = 2.5;
 /// The share of the brightness that is taken from what the network did not see.
 const DIMMED: f32 = 0.62;
 
+/// How a map lies over the photograph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overlay {
+    None,
+    Heat,
+    Contour,
+}
+
 /// Draws the photograph into its pane.
 pub(super) fn draw<D>(
     scene: &Scene<'_>,
-    map: &ExplanationMap,
+    map: Option<&ExplanationMap>,
+    overlay: Overlay,
     pane: &Pane,
     target: &mut D,
 ) -> Result<(), D::Error>
@@ -33,21 +43,53 @@ where
     let size = ImageSize { width: view.area.size.width, height: view.area.size.height };
     let photograph = resample(scene.picture, view.shown, size);
     let crop = view.crop;
-    let large = map
-        .upsample(GridSize { height: crop.size.height as usize, width: crop.size.width as usize });
-    let table = HeatTable::get();
+    let cover = Cover::new(map, overlay, crop.size);
     fill_with(target, view.area, |x, y| {
         let [r, g, b] = photograph.get_pixel(x, y).0;
-        let pixel = Rgb888::new(r, g, b);
         let place = Point::new(offset(x), offset(y));
         if !crop.contains(place) {
-            return outside(pixel, place, crop);
+            return outside(Rgb888::new(r, g, b), place, crop);
         }
         let Point { x, y } = place - crop.top_left;
-        let row = y.unsigned_abs() as usize * crop.size.width as usize;
-        let [r, g, b] = table.over([r, g, b], large.values()[row + x.unsigned_abs() as usize]);
+        let cell = y.unsigned_abs() as usize * crop.size.width as usize + x.unsigned_abs() as usize;
+        let [r, g, b] = cover.over([r, g, b], cell);
         Rgb888::new(r, g, b)
     })
+}
+
+/// What lies over the part that the network saw.
+enum Cover {
+    None,
+    Heat { map: ExplanationMap, table: &'static HeatTable },
+    Contour { lines: Vec<Option<usize>> },
+}
+
+impl Cover {
+    fn new(map: Option<&ExplanationMap>, overlay: Overlay, size: Size) -> Self {
+        let Some(map) = map else { return Self::None };
+        let size = GridSize { height: size.height as usize, width: size.width as usize };
+        match overlay {
+            Overlay::None => Self::None,
+            Overlay::Heat => Self::Heat { map: map.upsample(size), table: HeatTable::get() },
+            Overlay::Contour => {
+                // A line of one pixel is lost on a large screen.
+                let reach = (size.height.min(size.width) / 120).max(2);
+                Self::Contour { lines: contour::lines(&map.upsample(size), reach) }
+            }
+        }
+    }
+
+    fn over(&self, pixel: [u8; 3], cell: usize) -> [u8; 3] {
+        match self {
+            Self::None => pixel,
+            Self::Heat { map, table } => table.over(pixel, map.values()[cell]),
+            Self::Contour { lines } => match lines[cell] {
+                // As the heat map would colour that height.
+                Some(level) => lcam_models::heat::color(contour::LEVELS[level]),
+                None => pixel,
+            },
+        }
+    }
 }
 
 /// Dims a pixel that the network did not see; next to the crop it is part of the frame.

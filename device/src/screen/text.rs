@@ -98,6 +98,26 @@ fn fit(text: &str, height_px: u32, available: f32) -> (String, f32) {
     (String::new(), height)
 }
 
+/// Breaks a text at spaces into at most `lines` lines of a width; the last takes what is left and may not fit.
+pub(super) fn wrap(text: &str, height_px: u32, available: u32, lines: usize) -> Vec<String> {
+    let font = scaled(to_f32(height_px));
+    let mut broken: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let count = broken.len();
+        match broken.last_mut() {
+            Some(line)
+                if count == lines
+                    || line_width(&format!("{line} {word}"), &font) <= to_f32(available) =>
+            {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => broken.push(word.to_owned()),
+        }
+    }
+    broken
+}
+
 /// Draws one line, centred in height, over the background that `style` names. Nothing leaves `area`.
 pub(super) fn draw<D>(
     target: &mut D,

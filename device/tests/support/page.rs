@@ -205,7 +205,13 @@ pub(crate) fn screen(width: u32, height: u32, place: f32) -> Frame {
     let explained = [Explained { class: ranking[0], map: &map }];
     let mut frame = Frame::new(Size::new(width, height));
     let Ok(()) = draw(
-        &Scene { picture: &picture, crop, explained: &explained, ranking: &ranking },
+        &Scene {
+            picture: &picture,
+            crop,
+            explained: &explained,
+            ranking: &ranking,
+            mode: lcam_device::control::DisplayMode::Heat,
+        },
         &mut frame,
     );
     frame

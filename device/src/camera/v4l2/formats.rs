@@ -78,6 +78,13 @@ pub struct OfferedFormat {
     pub(super) number: u32,
 }
 
+impl fmt::Display for OfferedFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let usable = if self.is_usable { "" } else { ", not usable here" };
+        write!(f, "{} ({}): {}{usable}", self.code, self.name, self.sizes)
+    }
+}
+
 /// The sizes that a format comes in.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -96,6 +103,19 @@ pub enum OfferedSizes {
         /// Each is the least and some of these steps.
         step: [u32; 2],
     },
+}
+
+impl fmt::Display for OfferedSizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = |[width, height]: &[u32; 2]| format!("{width}x{height}");
+        match self {
+            Self::Unknown => f.write_str("sizes unknown"),
+            Self::Listed(sizes) => {
+                f.write_str(&sizes.iter().map(size).collect::<Vec<_>>().join(" "))
+            }
+            Self::Between { least, most, .. } => write!(f, "{} to {}", size(least), size(most)),
+        }
+    }
 }
 
 impl OfferedSizes {

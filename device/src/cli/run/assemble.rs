@@ -1,0 +1,229 @@
+//! From options to the parts of the program: addresses are read, files and devices opened.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use lcam_models::preprocess::ImageSize;
+
+use super::options::Options;
+use crate::browser::{Browser, BrowserAddress};
+use crate::buttons::{ButtonWiring, Buttons};
+use crate::camera::{self, Camera, CameraAddress, CameraError, CameraOptions};
+use crate::control::Command;
+use crate::journal::note;
+use crate::panel::{self, PanelAddress};
+use crate::pipeline::{
+    Display, Looking, OpenButtons, OpenCamera, OpenPanel, Pace, Parts, Publication, Running,
+    Thresholds,
+};
+use crate::publish::{self, PublishAddress};
+use crate::recorder::{Recorder, RecorderOptions, Rule, Trigger};
+use crate::status::{Part, SharedStatus};
+
+/// How many wishes may wait: more than a person makes in the time of a pass.
+const COMMANDS: usize = 16;
+const MEGABYTE: u64 = 1_000_000;
+/// What a new model may take to be tried, in MB: ResNet-50 in float takes some 400.
+const MODEL_MEMORY_MB: u64 = 1024;
+/// The share of the threshold at which a class is named no more.
+const LEAVE_SHARE: f32 = 0.8;
+
+/// Reads and opens everything that the options name.
+pub(super) fn assemble(options: &Options) -> Result<Parts> {
+    let model = options.model.clone().context("--model is missing; name the explained model")?;
+    let input =
+        options.input.as_deref().context("INPUT is missing; name a camera, as /dev/video0")?;
+    let address: CameraAddress = input.parse()?;
+    let status = SharedStatus::default();
+    let (command_sender, commands) = sync_channel(COMMANDS);
+    let outputs = Outputs::open(&options.outputs, &status, &command_sender)?;
+    let (camera, open_camera) = open_camera(address, camera_options(options), &status)?;
+    let publications = open_publications(&options.publish)?;
+    let state = options.state.clone().unwrap_or_else(state_folder);
+    let recorder = open_recorder(options)?;
+    Ok(Parts {
+        model,
+        state,
+        running: running(options)?,
+        looking: looking(options),
+        target: options.class.clone(),
+        classes: options.record_class.clone(),
+        camera,
+        open_camera,
+        pace: Pace {
+            interval: options.max_fps.map(|fps| Duration::from_secs_f32(1.0 / fps)),
+            lockstep: options.lockstep,
+            frames: options.frames,
+        },
+        displays: outputs.displays,
+        publications,
+        recorder,
+        buttons: outputs.buttons,
+        commands,
+        command_sender,
+        mode: options.mode.unwrap_or_default(),
+        status,
+    })
+}
+
+fn running(options: &Options) -> Result<Running> {
+    let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    Ok(Running {
+        threads: options.threads.and_then(|n| NonZeroUsize::new(n.into())).unwrap_or_else(all),
+        processors: options.processors.clone(),
+        program: std::env::current_exe().context("cannot find this program's own file")?,
+        model_memory_mb: options.model_memory_mb.unwrap_or(MODEL_MEMORY_MB),
+    })
+}
+
+fn looking(options: &Options) -> Looking {
+    let enter = options.threshold.unwrap_or(0.0);
+    let leave = options.leave_threshold.unwrap_or(enter * LEAVE_SHARE);
+    Looking {
+        top_k: options.top_k.unwrap_or(5).into(),
+        thresholds: Thresholds { enter, leave },
+        smoothing: options.smooth.unwrap_or(0.0),
+    }
+}
+
+fn camera_options(options: &Options) -> CameraOptions {
+    let size = options.width.zip(options.height);
+    CameraOptions {
+        size: size.map(|(width, height)| ImageSize { width, height }),
+        rate: options.rate,
+        flip: options.flip.unwrap_or_default(),
+        rotate: options.rotate.unwrap_or_default(),
+        repeat: options.repeat,
+        raw: options.raw,
+    }
+}
+
+/// Opens the camera. A device that is not there yet is waited for; a file or an option that is wrong stays wrong.
+fn open_camera(
+    address: CameraAddress,
+    options: CameraOptions,
+    status: &SharedStatus,
+) -> Result<(Option<Box<dyn Camera>>, OpenCamera)> {
+    let may_come = matches!(address, CameraAddress::Video(_) | CameraAddress::Csi(_));
+    let camera = match camera::open(&address, &options) {
+        Ok(camera) => Some(camera),
+        Err(error) if may_come && !matches!(error, CameraError::Option { .. }) => {
+            note(&format!("{error}; waiting for it"));
+            status.fail(Part::Camera, &error.to_string());
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok((camera, Box::new(move || camera::open(&address, &options))))
+}
+
+/// The displays, and the buttons beside them.
+struct Outputs {
+    displays: Vec<Display>,
+    buttons: Option<OpenButtons>,
+}
+
+impl Outputs {
+    /// Opens all displays. One that fails is tried again later, unless it is the only one.
+    fn open(
+        addresses: &[String],
+        status: &SharedStatus,
+        commands: &SyncSender<Command>,
+    ) -> Result<Self> {
+        let nothing = [String::from("null:")];
+        let addresses = if addresses.is_empty() { &nothing[..] } else { addresses };
+        let mut wiring: Vec<ButtonWiring> = Vec::new();
+        let mut displays = Vec::new();
+        for address in addresses {
+            displays.push(display(address, status, commands, &mut wiring)?);
+        }
+        let mut failed = None;
+        for display in &mut displays {
+            match (display.open)() {
+                Ok(panel) => display.panel = Some(panel),
+                Err(error) => {
+                    status.fail(Part::Panel(display.address.clone()), &error.to_string());
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        match failed {
+            Some(error) if displays.iter().all(|display| display.panel.is_none()) => {
+                return Err(anyhow!(error));
+            }
+            Some(error) => note(&format!("{error}; it is tried again")),
+            None => {}
+        }
+        let buttons =
+            (!wiring.is_empty()).then(|| Box::new(move || Buttons::open(&wiring)) as OpenButtons);
+        Ok(Self { displays, buttons })
+    }
+}
+
+/// Reads one display's address; a board's buttons are added to `wiring`.
+fn display(
+    address: &str,
+    status: &SharedStatus,
+    commands: &SyncSender<Command>,
+    wiring: &mut Vec<ButtonWiring>,
+) -> Result<Display> {
+    let open: OpenPanel = if address.starts_with("http:") {
+        let page: BrowserAddress = address.parse()?;
+        let (status, commands) = (status.clone(), commands.clone());
+        Box::new(move || Ok(Box::new(Browser::open(&page, status.clone(), commands.clone())?)))
+    } else {
+        let panel: PanelAddress = address.parse()?;
+        if let PanelAddress::Board(reference) = &panel {
+            wiring.extend_from_slice(reference.read_board()?.buttons());
+        }
+        Box::new(move || Ok(panel::open(&panel)?))
+    };
+    Ok(Display { address: address.to_owned(), panel: None, open })
+}
+
+fn open_publications(addresses: &[String]) -> Result<Vec<Publication>> {
+    addresses
+        .iter()
+        .map(|text| {
+            let address: PublishAddress = text.parse()?;
+            // A password may not be told; the address's own form leaves it out.
+            Ok(Publication { address: address.to_string(), publisher: publish::open(&address)? })
+        })
+        .collect()
+}
+
+/// Gives the folder in which the last good model is kept.
+fn state_folder() -> PathBuf {
+    let variable =
+        |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable("STATE_DIRECTORY")
+        .or_else(|| variable("XDG_STATE_HOME").map(|folder| folder.join("lcam-device")))
+        .or_else(|| variable("HOME").map(|folder| folder.join(".local/state/lcam-device")))
+        .unwrap_or_else(|| std::env::temp_dir().join("lcam-device"))
+}
+
+fn open_recorder(options: &Options) -> Result<Option<Recorder>> {
+    let Some(folder) = &options.record else { return Ok(None) };
+    let trigger = if options.record_class.is_empty() {
+        Trigger::Any
+    } else {
+        Trigger::Labels(options.record_class.iter().cloned().collect())
+    };
+    let usual = Rule::default();
+    let rule = Rule {
+        trigger,
+        min_confidence: options.record_confidence.unwrap_or(usual.min_confidence),
+        cooldown: options.record_cooldown.map_or(usual.cooldown, Duration::from_secs_f32),
+    };
+    let usual = RecorderOptions::default();
+    let bytes = |megabytes: Option<u64>, usual: u64| megabytes.map_or(usual, |mb| mb * MEGABYTE);
+    let options = RecorderOptions {
+        max_bytes: bytes(options.record_max_mb, usual.max_bytes),
+        min_free_bytes: bytes(options.record_min_free_mb, usual.min_free_bytes),
+        rule: Some(rule),
+    };
+    Ok(Some(Recorder::new(folder, options)?))
+}

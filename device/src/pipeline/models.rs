@@ -1,0 +1,282 @@
+//! The thread that keeps the model: loads it, takes over a new one beside the running one, and never loses the last
+//! that was good.
+//!
+//! A model file is copied into the state folder first and only the copy is used: what is tested is what is run, and a
+//! file that is changed meanwhile does no harm. A copy that was never run on this device is tried in a process of its
+//! own whose memory is limited, since running out of memory cannot be caught. The copy that passed replaces
+//! `NAME.last-good`, which the program starts with if the file itself is damaged, as after a power cut.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use lcam_models::atomic_file::{self, WriteError};
+
+use super::Running;
+use super::infer::NextEngine;
+use super::shared::Shared;
+use crate::engine::{Engine, LoadError};
+use crate::journal::note;
+use crate::status::Part;
+
+/// How often the file is looked at. A file that was the same twice is taken for complete.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a model may take to load and run once in its trial: a large one on the smallest board takes half a minute.
+const TRIAL_PATIENCE: Duration = Duration::from_secs(180);
+
+/// A model file could not be taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The trial of the file failed.
+    #[error("{path}: {reason}")]
+    Trial {
+        /// The file.
+        path: PathBuf,
+        /// What the trial said.
+        reason: String,
+    },
+    /// The file passed its trial and still cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+/// What tells one state of a file from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp {
+    bytes: u64,
+    modified: Option<SystemTime>,
+    inode: u64,
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let data = fs::metadata(path).ok()?;
+        Some(Self { bytes: data.len(), modified: data.modified().ok(), inode: data.ino() })
+    }
+}
+
+/// The keeper of one model file.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    path: PathBuf,
+    /// Where copies are kept.
+    state: PathBuf,
+    running: Running,
+    /// The state of the file that was taken or refused last.
+    known: Option<Stamp>,
+}
+
+impl Keeper {
+    pub(super) fn new(path: PathBuf, state: PathBuf, running: Running) -> Self {
+        Self { path, state, running, known: None }
+    }
+
+    fn in_state(&self, suffix: &str) -> PathBuf {
+        let mut name = self.path.file_name().unwrap_or_default().to_os_string();
+        name.push(suffix);
+        self.state.join(name)
+    }
+
+    fn last_good(&self) -> PathBuf {
+        self.in_state(".last-good")
+    }
+
+    /// Loads the model that the program starts with, and tells on the displays what is wrong with its file.
+    pub(super) fn start(&mut self, shared: &Shared) -> Result<Engine, ModelError> {
+        let (engine, problem) = self.first()?;
+        if let Some(problem) = problem {
+            shared.fail(Part::ModelFile, &format!("{problem}; the last good one runs"));
+        }
+        shared.status.lock().set_model(&self.path, &engine);
+        Ok(engine)
+    }
+
+    /// Loads the file, or the last good copy of it when that fails; then also gives what is wrong with the file.
+    fn first(&mut self) -> Result<(Engine, Option<ModelError>), ModelError> {
+        let error = match self.take() {
+            Ok(engine) => return Ok((engine, None)),
+            Err(error) => error,
+        };
+        match Engine::load(&self.last_good(), self.running.threads) {
+            Ok(engine) => Ok((engine, Some(error))),
+            Err(_) => Err(error),
+        }
+    }
+
+    /// Watches the file until the program ends.
+    pub(super) fn watch(mut self, shared: &Shared, next: &NextEngine, reload: &AtomicBool) {
+        let mut before = self.known.clone();
+        while shared.sleep(LOOK_EVERY) {
+            let stamp = Stamp::of(&self.path);
+            let is_settled = stamp == before;
+            let is_asked = reload.load(Ordering::Relaxed);
+            before.clone_from(&stamp);
+            if stamp.is_none() {
+                let problem =
+                    format!("{} is missing; the last good one runs on", self.path.display());
+                shared.fail(Part::ModelFile, &problem);
+                self.known = None;
+            } else if is_settled && (is_asked || stamp != self.known) {
+                reload.store(false, Ordering::Relaxed);
+                match self.take() {
+                    Ok(engine) => {
+                        shared.status.lock().set_model(&self.path, &engine);
+                        next.put(engine, shared);
+                        shared.recover(&Part::ModelFile);
+                        note(&format!("model: {} runs now", self.path.display()));
+                    }
+                    Err(error) => {
+                        let problem = format!("{error}; the last good one runs on");
+                        shared.fail(Part::ModelFile, &problem);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Copies, tries and loads the file, and keeps the copy.
+    fn take(&mut self) -> Result<Engine, ModelError> {
+        self.known = Stamp::of(&self.path);
+        let good = self.last_good();
+        let read = |source| ModelError::Read { path: self.path.clone(), source };
+        if is_same(&self.path, &good).map_err(read)? {
+            return self.load(&good);
+        }
+        let candidate = self.in_state(".candidate");
+        if let Err(error) = self.copy_to(&candidate) {
+            // A full disk is no reason not to look.
+            note(&format!("the last good model cannot be kept: {error}"));
+            return self.try_and_load(&self.path);
+        }
+        let result = self.try_and_load(&candidate);
+        let kept = match &result {
+            Ok(_) => fs::rename(&candidate, &good),
+            Err(_) => fs::remove_file(&candidate),
+        };
+        if let Err(error) = kept {
+            note(&format!("cannot rename {}: {error}", candidate.display()));
+        }
+        result
+    }
+
+    fn copy_to(&self, candidate: &Path) -> Result<(), WriteError> {
+        // What is wrong with the folder is told by the writing.
+        let _ = fs::create_dir_all(&self.state);
+        atomic_file::write_with(candidate, |target| {
+            io::copy(&mut File::open(&self.path)?, target).map(|_| ())
+        })
+    }
+
+    fn try_and_load(&self, file: &Path) -> Result<Engine, ModelError> {
+        try_out(&self.running, file).map_err(|reason| {
+            let copy = file.display().to_string();
+            let reason = reason.replace(&format!("{copy}: "), "").replace(&copy, "the file");
+            ModelError::Trial { path: self.path.clone(), reason }
+        })?;
+        self.load(file)
+    }
+
+    /// Loads a file on the processors that the network may use; its threads stay on those of their maker.
+    fn load(&self, file: &Path) -> Result<Engine, ModelError> {
+        self.running.pin();
+        Ok(Engine::load(file, self.running.threads)?)
+    }
+}
+
+/// Loads a model and runs it once in a process of its own, whose memory is limited.
+///
+/// # Errors
+/// Returns what the process said, or how it ended.
+fn try_out(running: &Running, file: &Path) -> Result<(), String> {
+    let memory_mb = running.model_memory_mb;
+    let mut child = Command::new(&running.program)
+        .arg("try-model")
+        .arg(file)
+        .arg("--memory-mb")
+        .arg(memory_mb.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("no trial is possible: {error}"))?;
+    let start = Instant::now();
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if start.elapsed() < TRIAL_PATIENCE => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Ok(None) | Err(_) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("its trial took longer than {} s", TRIAL_PATIENCE.as_secs()));
+            }
+        }
+    };
+    if status.success() {
+        return Ok(());
+    }
+    // An allocation that fails prints lines without end in no case: the pipe's 64 KiB are enough.
+    let mut text = String::new();
+    let _ = child.stderr.take().map(|mut pipe| pipe.read_to_string(&mut text));
+    let said = text.lines().next().unwrap_or_default().trim_start_matches("lcam-device: ");
+    Err(match status.code() {
+        Some(2) if !said.is_empty() => said.to_owned(),
+        _ => format!("its trial with {memory_mb} MB of memory ended with {status} ({said})"),
+    })
+}
+
+/// Compares two files; one that cannot be opened as the second is another.
+fn is_same(file: &Path, other: &Path) -> io::Result<bool> {
+    let mut file = BufReader::new(File::open(file)?);
+    let Ok(other) = File::open(other) else { return Ok(false) };
+    let mut other = BufReader::new(other);
+    loop {
+        let here = file.fill_buf()?;
+        let there = other.fill_buf()?;
+        let common = here.len().min(there.len());
+        if here[..common] != there[..common] {
+            return Ok(false);
+        }
+        if common == 0 {
+            return Ok(here.len() == there.len());
+        }
+        file.consume(common);
+        other.consume(common);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_the_same_to_the_last_byte() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            path
+        };
+        let long = vec![7_u8; 100_000];
+        let one = write("one", &long);
+        assert!(is_same(&one, &write("same", &long)).unwrap());
+        assert!(!is_same(&one, &write("shorter", &long[1..])).unwrap());
+        assert!(!is_same(&write("empty", &[]), &one).unwrap());
+        assert!(!is_same(&one, &folder.path().join("missing")).unwrap());
+        assert!(is_same(&folder.path().join("missing"), &one).is_err());
+    }
+}
