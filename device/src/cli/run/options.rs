@@ -144,7 +144,7 @@ impl Options {
             fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         toml::from_str(&text).map_err(|error| {
             let before = text.get(..error.span().map_or(0, |span| span.start)).unwrap_or_default();
-            let line = before.lines().count().max(1);
+            let line = before.matches('\n').count() + 1;
             let words: Vec<&str> = error.message().split_whitespace().collect();
             anyhow::anyhow!("{}, line {line}: {}", path.display(), words.join(" "))
         })
