@@ -14,7 +14,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -24,6 +24,15 @@ use support::page::{Page, screen};
 
 /// The width of a small phone, in CSS pixels.
 const PHONE: u32 = 400;
+
+/// The browser is started by one test at a time: three of them on two cores hold up one another's screenshots for
+/// longer than any patience.
+static BROWSER: Mutex<()> = Mutex::new(());
+
+/// Waits for the browser; to be kept until the test ends, and taken before its page opens, whose frame grows old.
+fn turn() -> MutexGuard<'static, ()> {
+    BROWSER.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Starts the browser; gives what it writes.
 fn chromium(folder: &Path, arguments: &[String]) -> String {
@@ -139,6 +148,7 @@ fn pictures(folder: &Path) -> PathBuf {
 
 #[test]
 fn the_page_shows_what_is_seen() {
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let mut page = Page::open("");
     page.browser.show(&screen(640, 480, 0.4)).unwrap();
@@ -165,6 +175,7 @@ fn the_page_shows_what_is_seen() {
 
 #[test]
 fn the_page_fits_a_phone_its_buttons_work_and_it_asks_nobody_else() {
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let mut page = Page::open("");
     page.browser.show(&screen(640, 480, 0.4)).unwrap();
@@ -199,6 +210,7 @@ fn the_page_fits_a_phone_its_buttons_work_and_it_asks_nobody_else() {
 
 #[test]
 fn the_page_is_pictured() {
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let mut page = Page::open("");
     page.browser.show(&screen(640, 480, 0.4)).unwrap();
