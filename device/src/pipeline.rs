@@ -97,6 +97,9 @@ pub struct Pace {
     pub interval: Option<Duration>,
     /// Whether each picture goes through the network and to all displays before the next is taken.
     pub lockstep: bool,
+    /// Whether a picture is shown with its own explanation alone: pictures that have nothing to do with one another,
+    /// as those of a folder. A camera's newest picture is shown with the newest explanation, which is a pass older.
+    pub paired: bool,
     /// How many pictures are taken before the program ends; without end when there is none.
     pub frames: Option<u64>,
 }
@@ -197,7 +200,12 @@ pub enum PipelineError {
 /// Returns [`PipelineError`] when there is no model to run or a thread breaks off. What else fails is said on the
 /// displays and tried again.
 pub fn run(parts: Parts, service: &Service) -> Result<(), PipelineError> {
-    let shared = Arc::new(Shared::new(parts.status.clone(), parts.displays.len(), parts.mode));
+    let shared = Arc::new(Shared::new(
+        parts.status.clone(),
+        parts.displays.len(),
+        parts.mode,
+        parts.pace.paired,
+    ));
     let mut crew = Crew { shared: Arc::clone(&shared), threads: Vec::new() };
     // Displays first: a person who switches the device on sees at once that it starts.
     for (index, display) in parts.displays.into_iter().enumerate() {

@@ -33,12 +33,12 @@ const TRIAL_PATIENCE: Duration = Duration::from_secs(180);
 #[non_exhaustive]
 pub enum ModelError {
     /// The file cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {problem}")]
     Read {
         /// The file.
         path: PathBuf,
         /// Why not.
-        source: std::io::Error,
+        problem: std::io::Error,
     },
     /// The trial of the file failed.
     #[error("{path}: {reason}")]
@@ -151,7 +151,7 @@ impl Keeper {
     fn take(&mut self) -> Result<Engine, ModelError> {
         self.known = Stamp::of(&self.path);
         let good = self.last_good();
-        let read = |source| ModelError::Read { path: self.path.clone(), source };
+        let read = |problem| ModelError::Read { path: self.path.clone(), problem };
         if is_same(&self.path, &good).map_err(read)? {
             return self.load(&good);
         }

@@ -53,10 +53,19 @@ impl Presenter {
 
     fn show_all(&self, shared: &Shared, panel: &mut dyn Panel) -> Result<(), PanelError> {
         let mut painter = Painter::new(panel);
-        let mut generation = None;
+        let mut last: Option<(Now, Instant)> = None;
         loop {
+            let generation = last.as_ref().map(|(now, _)| now.generation);
             let now = shared.wait(REFRESH, |now| Some(now.generation) != generation);
-            generation = Some(now.generation);
+            if let Some((before, painted)) = &mut last
+                && now.looks_as(before)
+                && painted.elapsed() < REFRESH
+            {
+                // Counted off, so that waiting goes on; a file series gets no picture twice.
+                before.generation = now.generation;
+                shared.set_shown(self.index, now.insight_number());
+                continue;
+            }
             painter.paint(&now);
             let start = Instant::now();
             panel.show(&painter.frame)?;
@@ -66,6 +75,7 @@ impl Presenter {
             if now.stopping {
                 return Ok(());
             }
+            last = Some((now, Instant::now()));
         }
     }
 }
@@ -125,7 +135,7 @@ pub(super) fn paint(now: &Now, ink: Ink, frame: &mut Frame) {
         map: &insight.map,
     });
     let live = Live {
-        picture: now.picture.as_ref().map(|picture| &picture.pixels),
+        picture: now.shown_picture().map(|picture| &picture.pixels),
         crop: now.insight.as_ref().map(|insight| insight.crop),
         explained,
         detected: now.insight.as_ref().is_none_or(|i| i.observation.detected.is_some()),

@@ -60,6 +60,8 @@ pub(super) struct Now {
     pub(super) snapshots: u64,
     /// The last picture of all has arrived.
     pub(super) ended: bool,
+    /// A picture is shown with its own insight alone, and not with that of one before it.
+    pub(super) paired: bool,
     /// The insight that each display has shown last, by the number of its picture.
     pub(super) shown: Vec<u64>,
     /// All threads are to finish.
@@ -70,6 +72,26 @@ impl Now {
     /// Gives the number of the picture that the newest insight is of; 0 before the first.
     pub(super) fn insight_number(&self) -> u64 {
         self.insight.as_ref().map_or(0, |insight| insight.picture.number)
+    }
+
+    /// Gives the picture to show: the newest, or, where pictures are paired, the one that the insight is of.
+    pub(super) fn shown_picture(&self) -> Option<&Picture> {
+        let newest = self.picture.as_deref();
+        if !self.paired {
+            return newest;
+        }
+        // A lost camera leaves neither.
+        newest.and(self.insight.as_ref()).map(|insight| insight.picture.as_ref())
+    }
+
+    /// Tells whether a screen of this would look as one of `other`.
+    pub(super) fn looks_as(&self, other: &Self) -> bool {
+        let picture = |now: &Self| now.shown_picture().map(|picture| picture.number);
+        let insight = |now: &Self| now.insight.as_ref().map(Arc::as_ptr);
+        let rest = |now: &Self| (now.view, now.notice.clone(), now.stopping);
+        picture(self) == picture(other)
+            && insight(self) == insight(other)
+            && rest(self) == rest(other)
     }
 
     /// Tells whether a picture went through the network and to all displays.
@@ -89,10 +111,15 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Begins with nothing seen, for so many displays.
-    pub(super) fn new(status: SharedStatus, displays: usize, mode: DisplayMode) -> Self {
+    pub(super) fn new(
+        status: SharedStatus,
+        displays: usize,
+        mode: DisplayMode,
+        paired: bool,
+    ) -> Self {
         status.lock().mode = mode;
         let view = View { mode, ..View::default() };
-        let now = Now { shown: vec![0; displays], view, ..Now::default() };
+        let now = Now { shown: vec![0; displays], view, paired, ..Now::default() };
         Self { now: Mutex::new(now), changed: Condvar::new(), status }
     }
 

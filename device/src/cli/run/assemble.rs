@@ -40,6 +40,7 @@ pub(super) fn assemble(options: &Options) -> Result<Parts> {
     let status = SharedStatus::default();
     let (command_sender, commands) = sync_channel(COMMANDS);
     let outputs = Outputs::open(&options.outputs, &status, &command_sender)?;
+    let is_stored = matches!(address, CameraAddress::File(_));
     let (camera, open_camera) = open_camera(address, camera_options(options), &status)?;
     let publications = open_publications(&options.publish)?;
     let state = options.state.clone().unwrap_or_else(state_folder);
@@ -56,6 +57,7 @@ pub(super) fn assemble(options: &Options) -> Result<Parts> {
         pace: Pace {
             interval: options.max_fps.map(|fps| Duration::from_secs_f32(1.0 / fps)),
             lockstep: options.lockstep,
+            paired: options.lockstep || is_stored,
             frames: options.frames,
         },
         displays: outputs.displays,
@@ -152,7 +154,7 @@ impl Outputs {
         }
         match failed {
             Some(error) if displays.iter().all(|display| display.panel.is_none()) => {
-                return Err(anyhow!(error));
+                return Err(anyhow!("{error}"));
             }
             Some(error) => note(&format!("{error}; it is tried again")),
             None => {}
