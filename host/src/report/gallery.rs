@@ -69,7 +69,7 @@ fn row(report: &Report<'_>, example: &Example) -> Result<Markup, ReportError> {
     let overlays: Vec<String> = example
         .maps
         .iter()
-        .map(|map| data_uri(&overlay(&example.picture, map, &table)))
+        .map(|map| data_uri(&overlay(&example.picture, map, table)))
         .collect::<Result<_, _>>()?;
     let (width, height) = example.picture.dimensions();
     Ok(html! {
