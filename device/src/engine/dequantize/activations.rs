@@ -129,7 +129,8 @@ impl Rewriter<'_> {
         };
         let inputs = [input.to_owned(), bound("least", range.low), bound("greatest", range.high)];
         NodeProto {
-            name: Some(output.to_owned()),
+            // Its output may be called as the node is that made it before quantisation.
+            name: Some(format!("{output}.clip")),
             op_type: Some("Clip".to_owned()),
             input: inputs.to_vec(),
             output: vec![output.to_owned()],
@@ -277,5 +278,26 @@ mod tests {
         below.input[2] = "zero".to_owned();
         let nodes = chain(&[&[below, node("Clip", &["a", "three", ""], "y")]]);
         assert_eq!(rewritten(nodes), ["a = Clip(x, , 0.00)", "y = Clip(a, 3.00, )"]);
+    }
+
+    #[test]
+    fn no_clip_takes_the_name_of_another_node() {
+        // Quantisers name what a node makes anew, and the node itself keeps its name.
+        let mut maker = node("Add", &["x", "x"], "y.float");
+        maker.name = Some("y".to_owned());
+        let mut graph = GraphProto {
+            node: [vec![maker], pair("y.float", "y", "u").to_vec()].concat(),
+            initializer: vec![
+                TensorProto::from_f32("scale", &[], &[0.02]),
+                TensorProto::from_u8("u.zero", &[], &[0]),
+            ],
+            output: vec![ValueInfoProto { name: Some("y".to_owned()), ..Default::default() }],
+            ..GraphProto::default()
+        };
+        clip_activations(&mut graph);
+        let named = |kind: &str| {
+            graph.node.iter().find(|node| node.op_type() == kind).unwrap().name().to_owned()
+        };
+        assert_ne!(named("Add"), named("Clip"));
     }
 }

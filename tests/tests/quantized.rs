@@ -1,0 +1,132 @@
+//! Files of 8-bit weights and activations on the device: our quantiser's, and those of ONNX Runtime's `quantize_static`.
+
+#![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use lcam_device::engine::Engine;
+use lcam_host::attention::Attention;
+use lcam_host::classifier::Classifier;
+use lcam_host::evaluate::Explained;
+use lcam_host::export::attach;
+use lcam_host::layers::{self, Layers};
+use lcam_host::quantize::{Options, RangeMethod, quantize};
+use lcam_models::class::Labels;
+use lcam_models::explained::ExplainedModel;
+use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization, Variant};
+use lcam_models::onnx::{read_model, write_model};
+use lcam_models::preprocess::{Normalization, Preprocess};
+use lcam_tests::{SAMPLES, plain_classifier, samples};
+use tch::{Device, Tensor};
+
+/// EfficientNet-Lite0 with attention over three layers, drawn at random.
+fn float_model() -> ExplainedModel {
+    let model = read_model(&plain_classifier()).unwrap();
+    let classifier = Classifier::new(&model, None).unwrap();
+    let deepest = layers::choose(&classifier).unwrap();
+    let layers = Layers { finer: layers::finer(&classifier, &deepest, 2), deepest };
+    let metadata = Metadata {
+        variant: Variant::Img,
+        quantization: Quantization::None,
+        preprocess: Preprocess::usual(classifier.input_size(), Normalization::TF),
+        labels: Labels::numbered(1000),
+        attention: AttentionLayout::default(),
+        provenance: Provenance::default(),
+    };
+    let attention = Attention::random(1000, &layers, 5);
+    attach(&model, &classifier, &layers, &attention, metadata).unwrap()
+}
+
+fn photographs() -> Vec<PathBuf> {
+    SAMPLES.iter().map(|sample| samples().join(sample.file)).collect()
+}
+
+fn engine(path: &Path) -> Engine {
+    Engine::load(path, NonZeroUsize::MIN).unwrap()
+}
+
+/// Gives Pearson's correlation.
+fn correlation(one: &[f32], other: &[f32]) -> f64 {
+    assert_eq!(one.len(), other.len());
+    #[expect(clippy::cast_precision_loss, reason = "classes and cells")]
+    let centered = |values: &[f32]| -> Vec<f64> {
+        let mean = values.iter().map(|&x| f64::from(x)).sum::<f64>() / values.len() as f64;
+        values.iter().map(|&x| f64::from(x) - mean).collect()
+    };
+    let (one, other) = (centered(one), centered(other));
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+    dot(&one, &other) / (dot(&one, &one) * dot(&other, &other)).sqrt()
+}
+
+#[test]
+fn our_quantisers_file_gives_the_hosts_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures: Vec<PathBuf> =
+        std::fs::read_dir(samples()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let pictures: Vec<PathBuf> =
+        pictures.into_iter().filter(|path| path.extension().is_some_and(|e| e == "jpg")).collect();
+    // The question is whether both sides compute alike, not how good five pictures are to calibrate with.
+    let options =
+        Options { method: Some(RangeMethod::MinMax), max_drop: 100.0, ..Options::default() };
+    let found = quantize(&float_model(), &samples(), pictures, &options).unwrap();
+    let path = folder.path().join("int8.onnx");
+    write_model(&path, found.model.proto()).unwrap();
+
+    let host = Explained::read(&path, Device::Cpu).unwrap();
+    let mut device = engine(&path);
+    let arithmetic = device.network().arithmetic().to_string();
+    let expected = "float32, weights widened from int8, activations clipped to their uint8 ranges";
+    assert_eq!(arithmetic, expected);
+    let preprocess = *host.preprocess();
+    let (height, width) = (preprocess.input.height.into(), preprocess.input.width.into());
+    for sample in SAMPLES {
+        let picture = sample.read().unwrap();
+        let image =
+            Tensor::from_slice(&preprocess.prepare(&picture)).reshape([1, 3, height, width]);
+        let outputs = host.run(&image, &[host.classifier().logits(), host.explanation()]).unwrap();
+        let values = |tensor: &Tensor| Vec::<f32>::try_from(tensor.reshape([-1])).unwrap();
+        let answer = device.explain(&picture).unwrap();
+        // The device clips activations and does not round them.
+        let logits = correlation(answer.logits(), &values(&outputs[0]));
+        let map = correlation(answer.explanation().values(), &values(&outputs[1]));
+        assert!(logits > 0.98 && map > 0.98, "{}: {logits} {map}", sample.file);
+        assert!(sample.classes.contains(&answer.predicted().0), "{}", sample.file);
+    }
+}
+
+#[test]
+fn files_of_onnx_runtimes_quantiser_give_its_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let float = folder.path().join("float.onnx");
+    write_model(&float, float_model().proto()).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/quantize_static.py");
+    let python = Command::new("python")
+        .arg(script)
+        .args([&float, folder.path()])
+        .args(photographs())
+        .output()
+        .unwrap();
+    assert!(python.status.success(), "{}", String::from_utf8_lossy(&python.stderr));
+    let answers = std::fs::read(folder.path().join("answers.json")).unwrap();
+    let answers: BTreeMap<String, BTreeMap<String, [Vec<f32>; 2]>> =
+        serde_json::from_slice(&answers).unwrap();
+    assert_eq!(answers.len(), 4);
+    for (form, answers) in answers {
+        let mut device = engine(&folder.path().join(format!("{form}.onnx")));
+        let arithmetic = device.network().arithmetic().to_string();
+        assert!(arithmetic.contains("clipped") && !arithmetic.contains("rounded"), "{arithmetic}");
+        for sample in SAMPLES {
+            let [logits, map] = &answers[sample.file];
+            let answer = device.explain(&sample.read().unwrap()).unwrap();
+            let logits = correlation(answer.logits(), logits);
+            let map = correlation(answer.explanation().values(), map);
+            assert!(logits > 0.95 && map > 0.9, "{form}, {}: {logits} {map}", sample.file);
+            // A class that was not predicted is explained from the same numbers.
+            let second = answer.ranking(2)[1].class;
+            device.class_map(&answer, second).unwrap();
+        }
+    }
+}
