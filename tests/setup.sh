@@ -19,7 +19,9 @@ wanted=()
 command -v chromium > /dev/null || wanted+=(chromium)
 [ -x /usr/sbin/mosquitto ] || wanted+=(mosquitto)
 if [ ${#wanted[@]} -gt 0 ] && [ "$(id -u)" = 0 ]; then
-    apt-get update -qq && apt-get install -y -qq "${wanted[@]}" > /dev/null
+    # Another installation may be under way on a machine that has just started.
+    wait=(-o DPkg::Lock::Timeout=600)
+    apt-get "${wait[@]}" update -qq && apt-get "${wait[@]}" install -y -qq "${wanted[@]}" > /dev/null
     # The tests start a broker of their own.
     systemctl disable --quiet --now mosquitto 2> /dev/null || true
 fi
