@@ -2,7 +2,7 @@
 
     python distil.py CLASSIFIER.onnx PICTURES FOLDER [--only NAME]... [--epochs N]
 
-PICTURES holds composites of a few dozen objects (`lcam-host compose`). The classes are those that CLASSIFIER names often
+PICTURES is a folder of composites of some dozen objects, as `lcam-host compose` makes it. The classes are those that CLASSIFIER names often
 enough on them; 15 % of the composites are held out, of the same objects. FOLDER gets NAME.onnx and NAME.txt, the labels.
 Each network must name the teacher's class on 60 % of the held-out composites, and know 50 classes at least.
 """
@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    paths = sorted(arguments.pictures.rglob("*.jpg")) + sorted(arguments.pictures.rglob("*.png"))
+    paths = sorted(path for path in arguments.pictures.rglob("*.*g") if "masks" not in path.parts)
     logits = teach(arguments.classifier, paths)
     counts = Counter(logits.argmax(1).tolist())
     classes = sorted(name for name, count in counts.items() if count >= LEAST_PICTURES)
