@@ -243,13 +243,17 @@ fn measures_the_stages_of_both_ways_to_run() {
         serde_json::from_str(&json).unwrap()
     };
     let all = bench(&["--threads", "1"]);
-    for stage in ["preprocess", "infer", "post_process", "draw", "frame"] {
+    for stage in ["convert", "preprocess", "infer", "post_process", "draw", "show", "frame"] {
         let times = &all["times_ms"]["explained"][stage];
         let [median, most] = ["p50", "p95"].map(|share| times[share].as_f64().unwrap());
         assert!(0.0 < median && median <= most, "{stage}: {all}");
     }
     assert!(all["times_ms"]["classifier"]["infer"]["p50"].as_f64().unwrap() > 0.0, "{all}");
     assert!(all["explanation_percent"].is_number() && all["load_ms"].is_number(), "{all}");
+    assert!(all["beside_percent"].as_f64().unwrap() > 0.0, "{all}");
+    // Only an ILI9341 is measured.
+    let other = bench(&["--size", "400x200", "--camera", "63x31"]);
+    assert!(other["times_ms"]["explained"]["show"].is_null(), "{other}");
     assert!(all["peak_memory_bytes"].as_u64().unwrap() > 1_000_000, "{all}");
     assert_eq!((&all["frames"], &all["runtime"]["threads"]), (&3.into(), &1.into()));
     assert_eq!(all["runtime"]["arithmetic"], "float32, weights widened from int8");
@@ -275,6 +279,7 @@ fn bench_refuses_what_it_cannot_do() {
         (&["tiny.onnx", "--only", "nothing"], "invalid value 'nothing' for '--only"),
         (&["tiny.onnx", "--stages", "draw"], "invalid value 'draw' for '--stages"),
         (&["tiny.onnx", "--size", "4x4"], "each side 16 to 8192"),
+        (&["tiny.onnx", "--camera", "4x4"], "each side 16 to 8192"),
         (&["missing.onnx"], "cannot read missing.onnx"),
     ] {
         desk.refuse(&[&["bench"], arguments].concat(), expected);
