@@ -7,6 +7,8 @@ mod drawing;
 mod explain;
 mod info;
 mod outputs;
+#[cfg(test)]
+mod pi_page;
 mod probe;
 mod run;
 mod runtime;
