@@ -12,6 +12,7 @@ pub mod bars;
 mod csi;
 mod files;
 mod mjpeg;
+mod named;
 mod options;
 mod pace;
 mod pixels;

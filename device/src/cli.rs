@@ -2,10 +2,13 @@
 
 mod bench;
 mod console;
+mod doctor;
 mod drawing;
 mod explain;
 mod info;
 mod outputs;
+#[cfg(test)]
+mod pi_page;
 mod probe;
 mod run;
 mod runtime;
@@ -35,6 +38,8 @@ enum Command {
     Run(Box<run::Run>),
     /// Lists the cameras, displays, buses and lines of this machine.
     Probe(probe::Probe),
+    /// Looks for what keeps `run` from running here, and says how to mend it.
+    Doctor(Box<doctor::Doctor>),
     /// Shows what a model file holds and how this machine would run it.
     Info(info::Info),
     /// Measures how long each stage of a frame takes, and what the explanation costs.
@@ -100,6 +105,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Explain(command) => command.run(&mut console),
         Command::Run(command) => command.run(&mut console),
         Command::Probe(command) => command.run(&mut console),
+        Command::Doctor(command) => command.run(&mut console),
         Command::TryModel(command) => command.run(),
         Command::Info(command) => command.run(&mut console),
         Command::Bench(command) => command.run(&mut console),

@@ -10,6 +10,7 @@ pub mod buttons;
 pub mod camera;
 pub mod cli;
 pub mod control;
+pub mod doctor;
 pub mod engine;
 pub mod frame;
 pub mod gpio;

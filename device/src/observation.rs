@@ -8,6 +8,7 @@ use lcam_models::scores::Ranked;
 use serde::{Serialize, Serializer};
 
 use crate::screen::Rank;
+use crate::timing::Stage;
 
 /// A class with how sure the network is of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -55,7 +56,7 @@ pub struct Observation {
     /// The centre of the map's evidence within the network's view, 0 to 1 from the left and from the top.
     pub evidence_at: [f32; 2],
     /// The latency of each stage in milliseconds.
-    pub latency_ms: BTreeMap<&'static str, f64>,
+    pub latency_ms: BTreeMap<Stage, f64>,
 }
 
 fn unix_seconds<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {

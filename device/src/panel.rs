@@ -59,6 +59,12 @@ pub trait Panel: fmt::Debug + Send {
         Ink::Color
     }
 
+    /// Tells whether each screen is kept beside the last, as pictures of a series are. Such a panel gets the screens of
+    /// frames alone, each once: none that says that the program starts or ends, or that something is missing.
+    fn keeps_screens(&self) -> bool {
+        false
+    }
+
     /// Shows a screen of the panel's size; on a [`Ink::Monochrome`] panel what is brighter than half is on.
     ///
     /// # Errors
@@ -154,6 +160,13 @@ pub fn open(address: &PanelAddress) -> Result<Box<dyn Panel>, PanelError> {
         // A board's own address is never a board's: that is checked when it is read.
         PanelAddress::Board(reference) => open(reference.read_board()?.panel()),
     }
+}
+
+/// Opens an ILI9341 whose bus takes everything at once, to measure what a panel costs the processor; `None` for screens
+/// of another size than 320x240 and 240x320.
+#[must_use]
+pub fn open_unwired(size: Size) -> Option<Box<dyn Panel>> {
+    null::unwired(size)
 }
 
 /// Refuses a screen of another size than the panel's.

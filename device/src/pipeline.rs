@@ -226,7 +226,9 @@ pub fn run(parts: Parts, service: &Service) -> Result<(), PipelineError> {
         crew.start("buttons", move |shared| publish::listen(&shared, open, &sender))?;
     }
     let mut keeper = Keeper::new(parts.model, parts.state, parts.running.clone());
-    let outcome = keeper.start(&shared).map_err(PipelineError::from).and_then(|engine| {
+    let stops = || service.is_asked_to_stop();
+    let first = keeper.start(&shared, &stops).map_err(PipelineError::from);
+    let outcome = first.and_then(|engine| {
         let labels = &engine.metadata().labels;
         parts.classes.iter().try_for_each(|name| labels.find(name).map(|_| ()))?;
         let class = parts.target.as_deref().map(|name| labels.find(name)).transpose()?;
@@ -244,6 +246,8 @@ pub fn run(parts: Parts, service: &Service) -> Result<(), PipelineError> {
         service.ready();
         crew.attend(service, &parts.commands)
     });
+    // Who is told to end while it starts has not failed.
+    let outcome = if stops() { Ok(()) } else { outcome };
     service.stopping();
     crew.finish();
     outcome

@@ -202,7 +202,7 @@ pub(crate) mod testing {
             detected: detected.map(|detected| class(detected, 0.75)),
             explained: class(best, 0.75),
             evidence_at: [0.5, 0.25],
-            latency_ms: BTreeMap::from([("network", 12.5)]),
+            latency_ms: BTreeMap::from([(crate::timing::Stage::Infer, 12.5)]),
         }
     }
 }

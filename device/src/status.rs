@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use crate::control::DisplayMode;
 use crate::engine::Engine;
 use crate::observation::Observation;
-use crate::timing::Quantiles;
+use crate::timing::{Quantiles, Rate, Stage};
 
 /// A part of the program that can fail by itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -55,6 +55,8 @@ pub struct Status {
     pub camera: String,
     /// The model's file name.
     pub model: String,
+    /// The SHA-256 of the model that runs, in hexadecimal: which of several files of a name it is.
+    pub model_sha256: String,
     /// In which numbers the network computes, with what runtime and how many threads.
     pub runtime: String,
     /// The labels of all classes, in the order of their numbers.
@@ -70,11 +72,11 @@ pub struct Status {
     /// How many of them went through the network.
     pub passes: u64,
     /// Frames a second from the camera, over the last seconds.
-    pub camera_rate: f64,
+    pub camera_rate: Rate,
     /// Passes a second, over the last seconds.
-    pub pass_rate: f64,
+    pub pass_rate: Rate,
     /// Stage -> latency in milliseconds, over the last frames.
-    pub latency_ms: BTreeMap<&'static str, Quantiles>,
+    pub latency_ms: BTreeMap<Stage, Quantiles>,
     /// The pixels of the largest display, whose latencies are told.
     #[serde(skip)]
     pub largest_panel: u32,
@@ -97,14 +99,15 @@ impl Default for Status {
             started: Instant::now(),
             camera: String::new(),
             model: String::new(),
+            model_sha256: String::new(),
             runtime: String::new(),
             labels: Arc::from([]),
             screens: 0,
             frames: 0,
             last_frame: None,
             passes: 0,
-            camera_rate: 0.0,
-            pass_rate: 0.0,
+            camera_rate: Rate::default(),
+            pass_rate: Rate::default(),
             latency_ms: BTreeMap::new(),
             largest_panel: 0,
             faults: BTreeMap::new(),
@@ -118,7 +121,8 @@ impl Default for Status {
 
 impl Status {
     /// Notes which model runs and how.
-    pub fn set_model(&mut self, path: &Path, engine: &Engine) {
+    pub fn set_model(&mut self, path: &Path, sha256: String, engine: &Engine) {
+        self.model_sha256 = sha256;
         let network = engine.network();
         self.model = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         self.runtime = format!(

@@ -1,9 +1,55 @@
 //! Latencies: what they are told by, and the last of them.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+
+/// A part of a frame's way, in the order in which frames take it. Displays work beside the network, so that the stages
+/// do not add up to an age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Resizing, cropping and normalising.
+    Preprocess,
+    /// The network's pass.
+    Infer,
+    /// Softmax, ranking, naming.
+    PostProcess,
+    /// From a frame's arrival to the end of its pass: waiting for the pass before, and the stages above.
+    Age,
+    /// The screen in memory, of the largest display.
+    Draw,
+    /// The screen to that display, over its bus.
+    Show,
+}
+
+impl Stage {
+    /// Gives its name in data and on pages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Preprocess => "preprocess",
+            Self::Infer => "infer",
+            Self::PostProcess => "post-process",
+            Self::Age => "age",
+            Self::Draw => "draw",
+            Self::Show => "show",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Serialize for Stage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
 
 /// The median and the 95th percentile, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -74,14 +120,32 @@ impl Rate {
         self.0.push_back(now);
     }
 
-    /// Gives the events a second over the last seconds; 0 for fewer than two.
+    /// Gives the events a second over the last seconds, as of now; 0 for fewer than two, and when nothing happened for
+    /// long.
     #[must_use]
     pub fn per_second(&self) -> f64 {
+        self.per_second_at(Instant::now())
+    }
+
+    fn per_second_at(&self, now: Instant) -> f64 {
         let (Some(first), Some(last)) = (self.0.front(), self.0.back()) else { return 0.0 };
+        let silence = now.saturating_duration_since(*last);
+        if silence > RATE_WINDOW {
+            return 0.0;
+        }
         let seconds = last.duration_since(*first).as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "events of a few seconds")]
         let intervals = self.0.len().saturating_sub(1) as f64;
-        if seconds > 0.0 { intervals / seconds } else { 0.0 }
+        // The next event is late when the silence is longer than intervals are.
+        let usual = seconds / intervals.max(1.0);
+        let late = (silence.as_secs_f64() - 2.0 * usual).max(0.0);
+        if seconds > 0.0 { intervals / (seconds + late) } else { 0.0 }
+    }
+}
+
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.per_second())
     }
 }
 
@@ -117,6 +181,12 @@ mod tests {
         for tenths in 100..=150 {
             rate.count_at(start + Duration::from_millis(tenths * 100));
         }
-        assert!((rate.per_second() - 10.0).abs() < 1e-9, "{}", rate.per_second());
+        // 51 events in 5 seconds, the last after 15; what is late lowers the rate until there is none.
+        for (after_ms, expected) in
+            [(15_000, 10.0), (15_200, 10.0), (16_200, 50.0 / 6.0), (20_001, 0.0)]
+        {
+            let found = rate.per_second_at(start + Duration::from_millis(after_ms));
+            assert!((found - expected).abs() < 1e-6, "{after_ms}: {found}");
+        }
     }
 }

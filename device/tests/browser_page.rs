@@ -159,12 +159,16 @@ fn the_page_shows_what_is_seen() {
         r#"<div id="label">Egyptian cat</div>"#,
         r#"<div id="certainty">88.3 %</div>"#,
         "black-and-tan coonhound",
-        "<th>network</th><td>61.0</td><td>66.4</td>",
+        r#"<th title="the network's pass">infer</th><td>61.0</td><td>66.4</td>"#,
+        "efficientnet-lite0.onnx 3f9c21d7<",
         r#"<span id="pill" role="status" class="good">running</span>"#,
         "<title>Egyptian cat - L-CAM</title>",
     ] {
         assert!(document.contains(expected), "{expected} is not in {document}");
     }
+    let place = |stage: &str| document.find(&format!(">{stage}</th>")).unwrap();
+    let places = ["preprocess", "infer", "post-process", "draw"].map(place);
+    assert!(places.is_sorted(), "stages stand in a frame's order: {places:?}");
     page.status.fail(Part::Camera, "the camera is gone: no such device; plug it in");
     page.status.lock().frozen = true;
     let document = chromium(folder.path(), &arguments);

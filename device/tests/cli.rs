@@ -243,13 +243,17 @@ fn measures_the_stages_of_both_ways_to_run() {
         serde_json::from_str(&json).unwrap()
     };
     let all = bench(&["--threads", "1"]);
-    for stage in ["preprocess", "infer", "post_process", "draw", "frame"] {
+    for stage in ["convert", "preprocess", "infer", "post_process", "draw", "show", "frame"] {
         let times = &all["times_ms"]["explained"][stage];
         let [median, most] = ["p50", "p95"].map(|share| times[share].as_f64().unwrap());
         assert!(0.0 < median && median <= most, "{stage}: {all}");
     }
     assert!(all["times_ms"]["classifier"]["infer"]["p50"].as_f64().unwrap() > 0.0, "{all}");
     assert!(all["explanation_percent"].is_number() && all["load_ms"].is_number(), "{all}");
+    assert!(all["beside_percent"].as_f64().unwrap() > 0.0, "{all}");
+    // Only an ILI9341 is measured.
+    let other = bench(&["--size", "400x200", "--camera", "63x31"]);
+    assert!(other["times_ms"]["explained"]["show"].is_null(), "{other}");
     assert!(all["peak_memory_bytes"].as_u64().unwrap() > 1_000_000, "{all}");
     assert_eq!((&all["frames"], &all["runtime"]["threads"]), (&3.into(), &1.into()));
     assert_eq!(all["runtime"]["arithmetic"], "float32, weights widened from int8");
@@ -275,8 +279,46 @@ fn bench_refuses_what_it_cannot_do() {
         (&["tiny.onnx", "--only", "nothing"], "invalid value 'nothing' for '--only"),
         (&["tiny.onnx", "--stages", "draw"], "invalid value 'draw' for '--stages"),
         (&["tiny.onnx", "--size", "4x4"], "each side 16 to 8192"),
+        (&["tiny.onnx", "--camera", "4x4"], "each side 16 to 8192"),
         (&["missing.onnx"], "cannot read missing.onnx"),
     ] {
         desk.refuse(&[&["bench"], arguments].concat(), expected);
     }
+}
+
+#[test]
+fn doctor_looks_at_what_run_would_use_and_ends_with_two_when_something_is_wrong() {
+    let desk = Desk::new();
+    // A machine of files alone, whose memory suffices.
+    for (path, content) in [
+        ("pi/proc/meminfo", "MemTotal: 4000000 kB\nMemAvailable: 3000000 kB\n"),
+        ("pi/dev/video0", ""),
+    ] {
+        let path = desk.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    let doctor = |arguments: &[&str]| {
+        let output = desk.run(&[&["doctor", "--root", "pi"], arguments].concat());
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let well = ["/dev/video0", "null:", "--model", "tiny.onnx", "--json"];
+    let (code, told, errors) = doctor(&well);
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{told}");
+    let findings: Vec<serde_json::Value> =
+        told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let model = findings.iter().find(|finding| finding["check"] == "model").unwrap();
+    assert_eq!((&model["state"], &model["remedy"]), (&"ok".into(), &serde_json::Value::Null));
+
+    let (code, told, errors) = doctor(&["/dev/video7", "spi://0.0?model=ili9341&dc=GPIO25"]);
+    assert_eq!(code, Some(2), "{told}");
+    assert!(errors.starts_with("lcam-device: ") && errors.contains("need mending"), "{errors}");
+    let (problem, remedy) = ("PROBLEM camera: there is no /dev/video7", "-> plug the camera in");
+    assert!(told.contains(problem) && told.contains(remedy), "{told}");
+    assert!(told.contains("there is no /dev/spidev0.0"), "{told}");
+
+    desk.refuse(&["doctor", "--root", "nowhere"], "nowhere is no folder");
+    desk.refuse(&["doctor", "--user", "no-such-user"], "there is no user no-such-user");
+    desk.refuse(&["doctor", "hdmi://1"], "its kind is unknown");
+    desk.refuse(&["doctor", "--threshold", "7"], "threshold is 7; give 0 to 1");
 }

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::num::NonZeroUsize;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -95,6 +96,7 @@ struct Seen {
     failures: usize,
     opened: usize,
     delay: Duration,
+    keeps: bool,
 }
 
 impl Screen {
@@ -106,6 +108,10 @@ impl Screen {
 impl Panel for Screen {
     fn size(&self) -> Size {
         Size::new(160, 120)
+    }
+
+    fn keeps_screens(&self) -> bool {
+        self.seen(|seen| seen.keeps)
     }
 
     fn show(&mut self, screen: &Frame) -> Result<(), PanelError> {
@@ -146,8 +152,12 @@ struct Program {
 struct Setup {
     script: Script,
     screens: usize,
+    /// Whether the displays are series of pictures.
+    keeps: bool,
     pace: Pace,
     thresholds: Thresholds,
+    /// What models are tried by.
+    program: PathBuf,
     folder: tempfile::TempDir,
 }
 
@@ -158,14 +168,17 @@ impl Setup {
         Self {
             script: script.clone(),
             screens: 1,
+            keeps: false,
             pace: Pace::default(),
             thresholds: Thresholds::default(),
+            program: PathBuf::from(env!("CARGO_BIN_EXE_lcam-device")),
             folder,
         }
     }
 
     fn start(self) -> Program {
         let screens: Vec<Screen> = (0..self.screens).map(|_| Screen::default()).collect();
+        screens.iter().for_each(|screen| screen.seen(|seen| seen.keeps = self.keeps));
         let (command_sender, commands) = sync_channel(16);
         let status = SharedStatus::default();
         let script = self.script.clone();
@@ -175,7 +188,7 @@ impl Setup {
             running: Running {
                 threads: NonZeroUsize::MIN,
                 processors: None,
-                program: PathBuf::from(env!("CARGO_BIN_EXE_lcam-device")),
+                program: self.program,
                 model_memory_mb: 1024,
             },
             looking: Looking { top_k: 3, thresholds: self.thresholds, smoothing: 0.0 },
@@ -298,17 +311,64 @@ fn unrelated_pictures_are_never_shown_with_one_anothers_explanation() {
 }
 
 #[test]
+fn a_series_of_pictures_gets_the_screens_of_frames_alone_each_once() {
+    let script = Script::of([]);
+    let mut setup = Setup::new(&script);
+    (setup.pace.lockstep, setup.pace.paired, setup.keeps) = (true, true, true);
+    let program = setup.start();
+    // Screens that say that it starts, and those that are renewed every second, have time to be shown.
+    std::thread::sleep(Duration::from_millis(1200));
+    (0..3).for_each(|class| script.add(Step::Color(class)));
+    program.until("seen", |status| status.passes == 3);
+    std::thread::sleep(Duration::from_millis(2200));
+    script.add(Step::End);
+    let screen = program.screens[0].clone();
+    program.thread.join().unwrap().unwrap();
+    assert_eq!(screen.seen(|seen| (seen.screens, seen.known.len())), (3, 3));
+}
+
+#[test]
 fn a_camera_that_is_unplugged_is_said_and_opened_anew() {
     let script = Script::of([Step::Color(0), Step::Lose]);
     let program = Setup::new(&script).start();
-    for class in [1, 2, 0] {
+    for turn in 1..=20 {
         program.until("told of", |status| status.faults.values().any(|f| f.contains("unplugged")));
-        script.add(Step::Color(class));
-        program.until_seen(class);
-        assert!(program.status().faults.is_empty());
+        script.add(Step::Color(turn % 3));
+        program.until_seen(turn % 3);
+        program.until("well", |status| status.faults.is_empty());
         script.add(Step::Lose);
     }
+    program.until("told of", |status| status.faults_since_start >= 21);
     program.stop().unwrap();
+}
+
+#[test]
+fn a_camera_that_hangs_is_said_and_opened_anew() {
+    let script = Script::of([Step::Color(0)]);
+    let program = Setup::new(&script).start();
+    program.until_seen(0);
+    program.until("told of", |status| {
+        status.faults.values().any(|fault| fault.contains("no picture came for"))
+    });
+    let status = program.status();
+    assert!(status.camera_rate.per_second() == 0.0, "{status:?}");
+    script.add(Step::Color(1));
+    program.until_seen(1);
+    program.until("well", |status| status.faults.is_empty());
+    program.stop().unwrap();
+}
+
+#[test]
+fn nobody_waits_for_the_trial_of_a_model_when_the_program_is_to_end() {
+    let setup = Setup::new(&Script::of([Step::Color(0)]));
+    let dawdler = setup.folder.path().join("dawdler");
+    fs::write(&dawdler, "#!/bin/sh\ntouch \"$0.started\"\nexec sleep 60\n").unwrap();
+    fs::set_permissions(&dawdler, PermissionsExt::from_mode(0o755)).unwrap();
+    let program = Setup { program: dawdler.clone(), ..setup }.start();
+    program.until("tried", |_| dawdler.with_extension("started").exists());
+    let start = Instant::now();
+    program.stop().unwrap();
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
 }
 
 #[test]

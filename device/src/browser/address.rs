@@ -44,6 +44,12 @@ impl BrowserAddress {
         &self.hosts
     }
 
+    /// Gives the file with the secret, if one is named.
+    #[must_use]
+    pub fn token_file(&self) -> Option<&Path> {
+        self.token_file.as_deref()
+    }
+
     /// Reads the token; one is needed where others can connect.
     pub(super) fn read_token(&self) -> Result<Option<Token>, BrowserError> {
         match &self.token_file {

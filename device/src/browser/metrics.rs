@@ -13,6 +13,7 @@ pub(super) fn render(status: &Status, counters: &Counters) -> String {
     let told = [
         ("version", version),
         ("model", &status.model),
+        ("model_sha256", &status.model_sha256),
         ("runtime", &status.runtime),
         ("camera", &status.camera),
     ];
@@ -31,9 +32,9 @@ pub(super) fn render(status: &Status, counters: &Counters) -> String {
         "lcam_camera_rate_hertz",
         "gauge",
         "Frames a second from the camera.",
-        status.camera_rate,
+        status.camera_rate.per_second(),
     );
-    page.single("lcam_pass_rate_hertz", "gauge", "Passes a second.", status.pass_rate);
+    page.single("lcam_pass_rate_hertz", "gauge", "Passes a second.", status.pass_rate.per_second());
     if let Some(time) = status.last_frame {
         let age = time.elapsed().as_secs_f64();
         page.single("lcam_last_frame_age_seconds", "gauge", "Seconds since the last frame.", age);
@@ -54,7 +55,7 @@ fn latencies(page: &mut Page, status: &Status) {
     page.family(name, "summary", "Latency of each stage, over the last frames.");
     for (stage, quantiles) in &status.latency_ms {
         for (quantile, value) in [("0.5", quantiles.p50), ("0.95", quantiles.p95)] {
-            page.sample(name, &[("stage", stage), ("quantile", quantile)], value / 1e3);
+            page.sample(name, &[("stage", stage.name()), ("quantile", quantile)], value / 1e3);
         }
     }
 }
@@ -152,7 +153,7 @@ mod tests {
     use super::*;
     use crate::publish::testing::observation;
     use crate::status::Part;
-    use crate::timing::Quantiles;
+    use crate::timing::{Quantiles, Stage};
 
     #[test]
     fn numbers_have_units_and_labels_are_escaped() {
@@ -163,15 +164,15 @@ mod tests {
             observation: Some(observation(1, Some(1))),
             ..Status::default()
         };
-        status.latency_ms.insert("network", Quantiles { p50: 12.5, p95: 20.0 });
+        status.latency_ms.insert(Stage::Infer, Quantiles { p50: 12.5, p95: 20.0 });
         status.faults.insert(Part::Panel("fb:/dev/fb0".to_owned()), "gone".to_owned());
         let page = render(&status, &Counters::default());
         for line in [
             "# TYPE lcam_frames_total counter",
             "lcam_frames_total 12",
             "# TYPE lcam_stage_latency_seconds summary",
-            "lcam_stage_latency_seconds{stage=\"network\",quantile=\"0.5\"} 0.0125",
-            "lcam_stage_latency_seconds{stage=\"network\",quantile=\"0.95\"} 0.02",
+            "lcam_stage_latency_seconds{stage=\"infer\",quantile=\"0.5\"} 0.0125",
+            "lcam_stage_latency_seconds{stage=\"infer\",quantile=\"0.95\"} 0.02",
             "lcam_fault{part=\"fb:/dev/fb0\"} 1",
             "lcam_detection_confidence_ratio{label=\"tabby, tabby cat\"} 0.75",
         ] {

@@ -4,8 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use image::RgbImage;
 use lcam_models::preprocess::ImageSize;
 
+use super::named::Named;
 use super::pixels::{PixelFormat, RawLayout};
 
 /// What is asked of a camera. What it gives instead is told by its description.
@@ -112,8 +114,8 @@ pub enum Flip {
     Both,
 }
 
-impl Flip {
-    const ALL: [(Self, &str); 4] = [
+impl Named for Flip {
+    const NAMES: &'static [(Self, &'static str)] = &[
         (Self::None, "none"),
         (Self::Horizontal, "horizontal"),
         (Self::Vertical, "vertical"),
@@ -123,8 +125,7 @@ impl Flip {
 
 impl fmt::Display for Flip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::ALL.iter().find(|(flip, _)| flip == self).map_or("", |(_, name)| name);
-        f.write_str(name)
+        self.write_name(f)
     }
 }
 
@@ -132,8 +133,7 @@ impl FromStr for Flip {
     type Err = OptionProblem;
 
     fn from_str(text: &str) -> Result<Self, OptionProblem> {
-        let found = Self::ALL.into_iter().find(|&(_, name)| name == text);
-        found.map(|(flip, _)| flip).ok_or_else(|| OptionProblem::FlipText(text.to_owned()))
+        Self::named(text).ok_or_else(|| OptionProblem::FlipText(text.to_owned()))
     }
 }
 
@@ -151,8 +151,8 @@ pub enum Rotation {
     ThreeQuarters,
 }
 
-impl Rotation {
-    const ALL: [(Self, &str); 4] = [
+impl Named for Rotation {
+    const NAMES: &'static [(Self, &'static str)] = &[
         (Self::None, "0"),
         (Self::Quarter, "90"),
         (Self::Half, "180"),
@@ -162,8 +162,7 @@ impl Rotation {
 
 impl fmt::Display for Rotation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::ALL.iter().find(|(turn, _)| turn == self).map_or("", |(_, name)| name);
-        f.write_str(name)
+        self.write_name(f)
     }
 }
 
@@ -171,8 +170,7 @@ impl FromStr for Rotation {
     type Err = OptionProblem;
 
     fn from_str(text: &str) -> Result<Self, OptionProblem> {
-        let found = Self::ALL.into_iter().find(|&(_, name)| name == text);
-        found.map(|(turn, _)| turn).ok_or_else(|| OptionProblem::RotationText(text.to_owned()))
+        Self::named(text).ok_or_else(|| OptionProblem::RotationText(text.to_owned()))
     }
 }
 
@@ -191,6 +189,13 @@ pub struct RawFormat {
 impl RawFormat {
     /// The longest row: that of the widest picture, padded without need.
     pub const MAX_ROW_BYTES: usize = 65_536;
+
+    /// Converts a frame; bytes behind it are ignored. `None` for a frame that is too short, and for a size or a length
+    /// of rows that cannot be.
+    #[must_use]
+    pub fn to_rgb(&self, frame: &[u8]) -> Option<RgbImage> {
+        self.layout().ok()?.to_rgb(frame).ok()
+    }
 
     /// Gives where everything lies in a frame.
     ///
@@ -220,7 +225,7 @@ impl FromStr for RawFormat {
     fn from_str(text: &str) -> Result<Self, OptionProblem> {
         let parse = || {
             let mut parts = text.split(':');
-            let pixels = PixelFormat::find(parts.next()?)?;
+            let pixels = PixelFormat::named(parts.next()?)?;
             let (width, height) = parts.next()?.split_once('x')?;
             let size = ImageSize { width: width.parse().ok()?, height: height.parse().ok()? };
             let row_bytes = parts.next().map(str::parse).transpose().ok()?;
@@ -237,10 +242,10 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for (flip, _) in Flip::ALL {
+        for &(flip, _) in Flip::NAMES {
             assert_eq!(flip.to_string().parse(), Ok(flip));
         }
-        for (turn, _) in Rotation::ALL {
+        for &(turn, _) in Rotation::NAMES {
             assert_eq!(turn.to_string().parse(), Ok(turn));
         }
         for text in ["yuv420:640x480", "nv12:480x270:512", "rgb24:1x1", "yuyv:5x1:12", "uyvy:8x8"] {

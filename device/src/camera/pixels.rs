@@ -13,6 +13,8 @@ use std::fmt;
 use image::RgbImage;
 use lcam_models::preprocess::ImageSize;
 
+use super::named::Named;
+
 /// How pixels of a raw picture are stored; one byte a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PixelFormat {
@@ -28,20 +30,17 @@ pub enum PixelFormat {
     Yuv420,
 }
 
-impl PixelFormat {
-    const ALL: [(Self, &str); 5] = [
+impl Named for PixelFormat {
+    const NAMES: &'static [(Self, &'static str)] = &[
         (Self::Rgb24, "rgb24"),
         (Self::Yuyv, "yuyv"),
         (Self::Uyvy, "uyvy"),
         (Self::Nv12, "nv12"),
         (Self::Yuv420, "yuv420"),
     ];
+}
 
-    /// Looks a format up by its name.
-    pub(super) fn find(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|&(_, known)| known == name).map(|(format, _)| format)
-    }
-
+impl PixelFormat {
     /// Counts the bytes of a row that is not padded.
     pub(super) fn min_row_bytes(self, width: u32) -> usize {
         let width = width as usize;
@@ -57,8 +56,7 @@ impl PixelFormat {
 
 impl fmt::Display for PixelFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::ALL.iter().find(|(format, _)| format == self).map_or("", |(_, name)| name);
-        f.write_str(name)
+        self.write_name(f)
     }
 }
 
@@ -344,7 +342,7 @@ mod tests {
 
     #[test]
     fn all_formats_with_odd_sizes_and_padded_rows() {
-        for pixels in PixelFormat::ALL.map(|(pixels, _)| pixels) {
+        for &(pixels, _) in PixelFormat::NAMES {
             for (width, height) in [(1, 1), (2, 2), (5, 3), (63, 4), (64, 1), (65, 2), (130, 5)] {
                 for padding in [0, 2, 31] {
                     let row_bytes = pixels.min_row_bytes(width) + padding;

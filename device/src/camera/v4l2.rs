@@ -21,7 +21,7 @@ use super::pixels::RawLayout;
 use super::{
     Camera, CameraAddress, CameraError, CameraOptions, Capture, Damage, Unreadable, mjpeg,
 };
-use formats::{Code, Encoding};
+use formats::{Candidate, Code, Encoding};
 use kernel::PixFormat;
 use sys::{Node, Readiness, Stream};
 
@@ -56,13 +56,13 @@ impl Video {
         let node = Node::open(device).map_err(open)?;
         let about = list::about(&node)
             .map_err(|problem| CameraError::NotACamera { camera: address.clone(), problem })?;
-        let (code, given) = set_format(&node, &address, options)?;
+        let (Candidate { code, rate, .. }, given) = set_format(&node, &address, options)?;
         let content = content(&given, code).map_err(|given| CameraError::Refused {
             camera: address.clone(),
             asked: code.to_string(),
             given,
         })?;
-        let rate = set_rate(&node, options.rate);
+        let rate = set_rate(&node, options.rate.or(usual_rate(rate)));
         let PixFormat { width, height, .. } = given;
         let rate = rate.map_or_else(
             || "at a rate of its own".to_owned(),
@@ -131,7 +131,7 @@ fn set_format(
     node: &Node,
     address: &str,
     options: &CameraOptions,
-) -> Result<(Code, PixFormat), CameraError> {
+) -> Result<(Candidate, PixFormat), CameraError> {
     let open = |source| CameraError::Open { camera: address.to_owned(), source };
     let offered = list::formats(node).map_err(open)?;
     let mut candidates = formats::candidates(&offered, options.size);
@@ -148,7 +148,15 @@ fn set_format(
     let asked =
         PixFormat { width, height, code: best.code.0, field: PROGRESSIVE, ..PixFormat::default() };
     let given = node.set_format(asked).map_err(open)?;
-    Ok((best.code, given))
+    Ok((best, given))
+}
+
+/// The most pictures a second that are asked for when nobody says how many: what is fluent. Drivers keep what the last
+/// program asked for, and some begin with fewer than they can.
+const USUAL_RATE: f32 = 30.0;
+
+fn usual_rate(fastest: Option<f32>) -> Option<f32> {
+    fastest.map(|fastest| fastest.min(USUAL_RATE))
 }
 
 /// `V4L2_FIELD_NONE`: whole frames, and not every other row.
@@ -208,6 +216,14 @@ mod tests {
         assert_eq!(content(&given(b"YUYV", 320, 180, 0), yuyv), Ok(layout(640)));
         let mjpg = Code(u32::from_le_bytes(*b"MJPG"));
         assert_eq!(content(&given(b"MJPG", 320, 180, 0), mjpg), Ok(Content::Jpeg));
+    }
+
+    #[test]
+    fn asks_for_as_many_pictures_as_the_camera_promises_up_to_thirty() {
+        let cases = [(Some(25.0), Some(25.0)), (Some(120.0), Some(30.0)), (None, None)];
+        for (fastest, expected) in cases {
+            assert_eq!(usual_rate(fastest), expected, "{fastest:?}");
+        }
     }
 
     #[test]

@@ -34,7 +34,10 @@ pub(super) struct Bench {
     /// Runs the network alone, or all that is done for a frame.
     #[arg(long, value_enum, default_value = "all")]
     stages: Stages,
-    /// The size of the display that is drawn for, in pixels.
+    /// The size of the camera's pictures, which come as YUYV.
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "640x480")]
+    camera: ScreenSize,
+    /// The size of the display that is drawn for, in pixels; at 320x240 and 240x320 it is an ILI9341 without its bus.
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "320x240")]
     size: ScreenSize,
     /// Prints one JSON object instead of text.
@@ -76,6 +79,8 @@ struct Report {
     times_ms: BTreeMap<Form, BTreeMap<Stage, Quantiles>>,
     /// What the explanation adds to the classifier's pass, in percent of the medians.
     explanation_percent: Option<f64>,
+    /// What everything beside the network takes for an explained frame, in percent of the medians of its pass.
+    beside_percent: Option<f64>,
     /// The most memory that the process has held.
     peak_memory_bytes: Option<u64>,
     runtime: Runtime,
@@ -103,6 +108,11 @@ impl Bench {
         let explanation_percent = infer(Form::Explained)
             .zip(infer(Form::Classifier))
             .map(|(explained, classifier)| (explained / classifier - 1.0) * 100.0);
+        let beside_percent = times_ms.get(&Form::Explained).and_then(|times| {
+            let time = |stage| times.get(&stage).map(|quantiles| quantiles.p50);
+            let pass = time(Stage::Infer)?;
+            Some((time(Stage::Frame)? - pass) / pass * 100.0)
+        });
         Ok(Report {
             file: self.model.display().to_string(),
             bytes,
@@ -111,6 +121,7 @@ impl Bench {
             stages: self.stages,
             times_ms,
             explanation_percent,
+            beside_percent,
             peak_memory_bytes: memory::peak(),
             runtime,
         })
@@ -138,6 +149,9 @@ impl Report {
         }
         if let Some(percent) = self.explanation_percent {
             lines.push(("explanation", format!("{percent:+.2} % of the classifier's pass")));
+        }
+        if let Some(percent) = self.beside_percent {
+            lines.push(("all the rest", format!("{percent:.1} % of the explained pass")));
         }
         if let Some(bytes) = self.peak_memory_bytes {
             let of = if self.times_ms.len() > 1 { ", of both networks together" } else { "" };

@@ -17,6 +17,12 @@ use crate::screen::{self, Explained, Rank, Scene};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ScreenSize(Size);
 
+impl ScreenSize {
+    pub(super) fn size(self) -> Size {
+        self.0
+    }
+}
+
 impl FromStr for ScreenSize {
     type Err = String;
 

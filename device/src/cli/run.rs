@@ -12,7 +12,8 @@ use super::console::Console;
 use crate::pipeline;
 use crate::service::Service;
 use crate::status::Status;
-use options::Options;
+use crate::timing::{Quantiles, Stage};
+pub(in crate::cli) use options::Options;
 
 /// Names and explains what a camera sees, on displays, until it is told to stop.
 ///
@@ -49,7 +50,7 @@ fn summary(status: &Status) -> String {
         "{} pictures, {} passes, {} screens, {} faults",
         status.frames, status.passes, status.screens, status.faults_since_start
     )];
-    let line = |(stage, times): (&&str, &crate::timing::Quantiles)| {
+    let line = |(stage, times): (&Stage, &Quantiles)| {
         format!("{stage:<16}{:10.2} {:10.2} ms (median and 95th percentile)", times.p50, times.p95)
     };
     lines.extend(status.latency_ms.iter().map(line));

@@ -4,9 +4,11 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use image::RgbImage;
+use lcam_models::onnx::tensor_proto::DataLocation;
+use lcam_models::onnx::{ModelProto, decode_model};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::engine::Engine;
@@ -26,6 +28,16 @@ impl TryModel {
         let bytes = Some(self.memory_mb.saturating_mul(1_000_000));
         setrlimit(Resource::As, Rlimit { current: bytes, maximum: bytes })
             .context("cannot limit the memory")?;
+        // `run` copies one file. What is no model is told of below.
+        let keeps_weights_elsewhere = std::fs::read(&self.model)
+            .ok()
+            .and_then(|bytes| decode_model(bytes).ok())
+            .is_some_and(|model| has_external_data(&model));
+        ensure!(
+            !keeps_weights_elsewhere,
+            "{}: its weights are in other files (external data); a device takes one file: python -c \"import onnx; onnx.save(onnx.load('MODEL.onnx'), 'WHOLE.onnx')\" makes one",
+            self.model.display()
+        );
         let mut engine = Engine::load(&self.model, NonZeroUsize::MIN)?;
         let name = || self.model.display().to_string();
         let input = engine.metadata().preprocess.input;
@@ -38,4 +50,10 @@ impl TryModel {
         engine.class_map(&answer, other).with_context(name)?;
         Ok(())
     }
+}
+
+/// Tells whether initializers are in other files.
+fn has_external_data(model: &ModelProto) -> bool {
+    let initializers = model.graph.iter().flat_map(|graph| &graph.initializer);
+    initializers.into_iter().any(|tensor| tensor.data_location() == DataLocation::External)
 }

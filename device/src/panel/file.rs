@@ -180,6 +180,10 @@ impl Panel for FilePanel {
         self.size
     }
 
+    fn keeps_screens(&self) -> bool {
+        matches!(self.pattern, Pattern::Series { .. })
+    }
+
     fn show(&mut self, screen: &Frame) -> Result<(), PanelError> {
         check_size(&self.name, self.size, screen)?;
         let path = || self.pattern.path(self.next);

@@ -30,7 +30,7 @@ pub(super) fn run(
     mut open: OpenCamera,
     pace: Pace,
 ) {
-    let mut taker = Taker { shared, pace, number: 0, next: Instant::now(), rate: Rate::default() };
+    let mut taker = Taker { shared, pace, number: 0, next: Instant::now() };
     let mut camera = first;
     loop {
         let opened = match camera.take() {
@@ -50,7 +50,7 @@ pub(super) fn run(
                 return shared.update(|now| now.ended = true);
             }
             Err(error) => {
-                shared.status.lock().camera_rate = 0.0;
+                shared.status.lock().camera_rate = Rate::default();
                 shared.fail(Part::Camera, &error.to_string());
                 // What is shown would look as if it were live.
                 shared.update(|now| {
@@ -75,7 +75,6 @@ struct Taker<'a> {
     number: u64,
     /// When the next picture is due.
     next: Instant,
-    rate: Rate,
 }
 
 impl Taker<'_> {
@@ -108,7 +107,6 @@ impl Taker<'_> {
 
     fn publish(&mut self, pixels: RgbImage) {
         self.number += 1;
-        self.rate.count();
         let picture = Picture {
             number: self.number,
             pixels,
@@ -119,7 +117,7 @@ impl Taker<'_> {
         {
             let mut status = self.shared.status.lock();
             status.frames = self.number;
-            status.camera_rate = self.rate.per_second();
+            status.camera_rate.count();
             status.last_frame = Some(picture.arrived);
         }
         let picture = Arc::new(picture);

@@ -18,7 +18,7 @@ use crate::engine::{Answer, Engine, RunError};
 use crate::isolate;
 use crate::observation::{ClassConfidence, Observation};
 use crate::status::Part;
-use crate::timing::{Rate, Recent};
+use crate::timing::{Recent, Stage};
 
 /// How long the thread waits for something to do before it looks whether the program ends.
 const IDLE: Duration = Duration::from_millis(500);
@@ -66,8 +66,10 @@ fn publish(insight: Insight, looker: &Looker, shared: &Shared) {
     shared.recover(&Part::Model);
     {
         let mut status = shared.status.lock();
-        status.passes += u64::from(looker.is_new_pass);
-        status.pass_rate = looker.rate.per_second();
+        if looker.is_new_pass {
+            status.passes += 1;
+            status.pass_rate.count();
+        }
         status.observation = Some(insight.observation.clone());
         for (stage, recent) in &looker.latencies {
             status.latency_ms.extend(recent.quantiles().map(|quantiles| (*stage, quantiles)));
@@ -91,8 +93,7 @@ struct Looker {
     smoothing: Smoothing,
     last: Option<Pass>,
     target: Option<ClassIndex>,
-    latencies: BTreeMap<&'static str, Recent>,
-    rate: Rate,
+    latencies: BTreeMap<Stage, Recent>,
     is_new_pass: bool,
 }
 
@@ -103,7 +104,7 @@ struct Pass {
     answer: Answer,
     ranking: Vec<Ranked>,
     detected: Option<ClassIndex>,
-    latency_ms: BTreeMap<&'static str, f64>,
+    latency_ms: BTreeMap<Stage, f64>,
 }
 
 impl Looker {
@@ -116,7 +117,6 @@ impl Looker {
             last: None,
             target: None,
             latencies: BTreeMap::new(),
-            rate: Rate::default(),
             is_new_pass: false,
         }
     }
@@ -145,20 +145,19 @@ impl Looker {
     fn pass(&mut self, picture: &Arc<Picture>) -> Result<Pass, RunError> {
         let mut clock = Clock::start();
         let image = self.engine.metadata().preprocess.prepare(&picture.pixels);
-        clock.lap("preprocess");
+        clock.lap(Stage::Preprocess);
         let answer = self.engine.explain_prepared(image)?;
-        clock.lap("infer");
+        clock.lap(Stage::Infer);
         let confidences = self.smoothing.confidences(softmax(answer.logits()));
         let ranking = top_k(confidences, confidences.len());
         let best = ranking.first().map_or(ClassIndex(0), |best| best.class);
         let detected = self.detection.update(best, confidences);
-        clock.lap("post-process");
+        clock.lap(Stage::PostProcess);
         for (&stage, &latency) in &clock.stages {
             let latency = Duration::from_secs_f64(latency / 1e3);
             self.latencies.entry(stage).or_default().add(latency);
         }
-        self.latencies.entry("age").or_default().add(picture.arrived.elapsed());
-        self.rate.count();
+        self.latencies.entry(Stage::Age).or_default().add(picture.arrived.elapsed());
         Ok(Pass {
             picture: Arc::clone(picture),
             answer,
@@ -214,7 +213,7 @@ fn center(map: &ExplanationMap) -> [f32; 2] {
 /// Times the stages of a pass.
 struct Clock {
     last: Instant,
-    stages: BTreeMap<&'static str, f64>,
+    stages: BTreeMap<Stage, f64>,
 }
 
 impl Clock {
@@ -222,7 +221,7 @@ impl Clock {
         Self { last: Instant::now(), stages: BTreeMap::new() }
     }
 
-    fn lap(&mut self, stage: &'static str) {
+    fn lap(&mut self, stage: Stage) {
         self.stages.insert(stage, self.last.elapsed().as_secs_f64() * 1e3);
         self.last = Instant::now();
     }

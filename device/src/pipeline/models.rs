@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use lcam_models::atomic_file::{self, WriteError};
+use ring::digest::{Context, SHA256};
 
 use super::Running;
 use super::infer::NextEngine;
@@ -68,6 +69,9 @@ impl Stamp {
     }
 }
 
+/// Tells whether the program is to end, so that nobody waits for a trial.
+type Stops<'a> = &'a dyn Fn() -> bool;
+
 /// The keeper of one model file.
 #[derive(Debug)]
 pub(super) struct Keeper {
@@ -95,23 +99,25 @@ impl Keeper {
     }
 
     /// Loads the model that the program starts with, and tells on the displays what is wrong with its file.
-    pub(super) fn start(&mut self, shared: &Shared) -> Result<Engine, ModelError> {
-        let (engine, problem) = self.first()?;
+    ///
+    /// It is given up as soon as `stops` says so.
+    pub(super) fn start(&mut self, shared: &Shared, stops: Stops) -> Result<Engine, ModelError> {
+        let (Loaded { engine, sha256 }, problem) = self.first(stops)?;
         if let Some(problem) = problem {
             shared.fail(Part::ModelFile, &format!("{problem}; the last good one runs"));
         }
-        shared.status.lock().set_model(&self.path, &engine);
+        shared.status.lock().set_model(&self.path, sha256, &engine);
         Ok(engine)
     }
 
     /// Loads the file, or the last good copy of it when that fails; then also gives what is wrong with the file.
-    fn first(&mut self) -> Result<(Engine, Option<ModelError>), ModelError> {
-        let error = match self.take() {
-            Ok(engine) => return Ok((engine, None)),
+    fn first(&mut self, stops: Stops) -> Result<(Loaded, Option<ModelError>), ModelError> {
+        let error = match self.take(stops) {
+            Ok(loaded) => return Ok((loaded, None)),
             Err(error) => error,
         };
-        match Engine::load(&self.last_good(), self.running.threads) {
-            Ok(engine) => Ok((engine, Some(error))),
+        match self.load(&self.last_good()) {
+            Ok(loaded) => Ok((loaded, Some(error))),
             Err(_) => Err(error),
         }
     }
@@ -131,9 +137,9 @@ impl Keeper {
                 self.known = None;
             } else if is_settled && (is_asked || stamp != self.known) {
                 reload.store(false, Ordering::Relaxed);
-                match self.take() {
-                    Ok(engine) => {
-                        shared.status.lock().set_model(&self.path, &engine);
+                match self.take(&|| shared.now().stopping) {
+                    Ok(Loaded { engine, sha256 }) => {
+                        shared.status.lock().set_model(&self.path, sha256, &engine);
                         next.put(engine, shared);
                         shared.recover(&Part::ModelFile);
                         note(&format!("model: {} runs now", self.path.display()));
@@ -148,7 +154,7 @@ impl Keeper {
     }
 
     /// Copies, tries and loads the file, and keeps the copy.
-    fn take(&mut self) -> Result<Engine, ModelError> {
+    fn take(&mut self, stops: Stops) -> Result<Loaded, ModelError> {
         self.known = Stamp::of(&self.path);
         let good = self.last_good();
         let read = |problem| ModelError::Read { path: self.path.clone(), problem };
@@ -159,9 +165,9 @@ impl Keeper {
         if let Err(error) = self.copy_to(&candidate) {
             // A full disk is no reason not to look.
             note(&format!("the last good model cannot be kept: {error}"));
-            return self.try_and_load(&self.path);
+            return self.try_and_load(&self.path, stops);
         }
-        let result = self.try_and_load(&candidate);
+        let result = self.try_and_load(&candidate, stops);
         let kept = match &result {
             Ok(_) => fs::rename(&candidate, &good),
             Err(_) => fs::remove_file(&candidate),
@@ -180,8 +186,8 @@ impl Keeper {
         })
     }
 
-    fn try_and_load(&self, file: &Path) -> Result<Engine, ModelError> {
-        try_out(&self.running, file).map_err(|reason| {
+    fn try_and_load(&self, file: &Path, stops: Stops) -> Result<Loaded, ModelError> {
+        try_out(&self.running, file, stops).map_err(|reason| {
             let copy = file.display().to_string();
             let reason = reason.replace(&format!("{copy}: "), "").replace(&copy, "the file");
             ModelError::Trial { path: self.path.clone(), reason }
@@ -190,9 +196,34 @@ impl Keeper {
     }
 
     /// Loads a file on the processors that the network may use; its threads stay on those of their maker.
-    fn load(&self, file: &Path) -> Result<Engine, ModelError> {
+    fn load(&self, file: &Path) -> Result<Loaded, ModelError> {
         self.running.pin();
-        Ok(Engine::load(file, self.running.threads)?)
+        let engine = Engine::load(file, self.running.threads)?;
+        let problem = |problem| ModelError::Read { path: file.to_owned(), problem };
+        Ok(Loaded { engine, sha256: sha256(file).map_err(problem)? })
+    }
+}
+
+/// A model that is ready to run, and which it is.
+#[derive(Debug)]
+struct Loaded {
+    engine: Engine,
+    sha256: String,
+}
+
+/// Gives the SHA-256 of a file in hexadecimal, as `sha256sum` does.
+fn sha256(path: &Path) -> io::Result<String> {
+    let mut file = BufReader::new(File::open(path)?);
+    let mut context = Context::new(&SHA256);
+    loop {
+        let bytes = file.fill_buf()?;
+        if bytes.is_empty() {
+            let digest = context.finish();
+            return Ok(digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        context.update(bytes);
+        let length = bytes.len();
+        file.consume(length);
     }
 }
 
@@ -200,7 +231,7 @@ impl Keeper {
 ///
 /// # Errors
 /// Returns what the process said, or how it ended.
-fn try_out(running: &Running, file: &Path) -> Result<(), String> {
+fn try_out(running: &Running, file: &Path, stops: Stops) -> Result<(), String> {
     let memory_mb = running.model_memory_mb;
     let mut child = Command::new(&running.program)
         .arg("try-model")
@@ -216,12 +247,15 @@ fn try_out(running: &Running, file: &Path) -> Result<(), String> {
     let status = loop {
         match child.try_wait() {
             Ok(Some(status)) => break status,
-            Ok(None) if start.elapsed() < TRIAL_PATIENCE => {
+            Ok(None) if start.elapsed() < TRIAL_PATIENCE && !stops() => {
                 std::thread::sleep(Duration::from_millis(20));
             }
             Ok(None) | Err(_) => {
                 let _ = child.kill();
                 let _ = child.wait();
+                if stops() {
+                    return Err("its trial was broken off, as the program ends".to_owned());
+                }
                 return Err(format!("its trial took longer than {} s", TRIAL_PATIENCE.as_secs()));
             }
         }
@@ -273,6 +307,11 @@ mod tests {
         };
         let long = vec![7_u8; 100_000];
         let one = write("one", &long);
+        assert_eq!(
+            sha256(&write("abc", b"abc")).unwrap(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            "FIPS 180-2, B.1"
+        );
         assert!(is_same(&one, &write("same", &long)).unwrap());
         assert!(!is_same(&one, &write("shorter", &long[1..])).unwrap());
         assert!(!is_same(&write("empty", &[]), &one).unwrap());

@@ -9,7 +9,7 @@ use crate::journal;
 use crate::panel::{Ink, Panel, PanelError};
 use crate::screen::{self, Explained, Live, Rank};
 use crate::status::Part;
-use crate::timing::Recent;
+use crate::timing::{Recent, Stage};
 
 /// How often a screen is drawn although nothing has changed, so that a display that was plugged in anew has a picture.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -57,13 +57,18 @@ impl Presenter {
         loop {
             let generation = last.as_ref().map(|(now, _)| now.generation);
             let now = shared.wait(REFRESH, |now| Some(now.generation) != generation);
-            if let Some((before, painted)) = &mut last
-                && now.looks_as(before)
-                && painted.elapsed() < REFRESH
-            {
-                // Counted off, so that waiting goes on; a file series gets no picture twice.
-                before.generation = now.generation;
+            let keeps = panel.keeps_screens();
+            if keeps && now.stopping {
+                return Ok(());
+            }
+            let is_shown = last.as_ref().is_some_and(|(before, painted)| {
+                now.looks_as(before) && (keeps || painted.elapsed() < REFRESH)
+            });
+            if is_shown || keeps && now.shown_picture().is_none() {
                 shared.set_shown(self.index, now.insight_number());
+                // Counted off, so that waiting goes on.
+                let painted = last.map_or_else(Instant::now, |(_, painted)| painted);
+                last = Some((now, painted));
                 continue;
             }
             painter.paint(&now);
@@ -116,7 +121,7 @@ impl Painter {
         let pixels = panel.size().width * panel.size().height;
         if pixels >= status.largest_panel {
             status.largest_panel = pixels;
-            for (stage, recent) in [("draw", &self.drawing), ("show", &self.showing)] {
+            for (stage, recent) in [(Stage::Draw, &self.drawing), (Stage::Show, &self.showing)] {
                 status.latency_ms.extend(recent.quantiles().map(|quantiles| (stage, quantiles)));
             }
         }

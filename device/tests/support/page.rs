@@ -14,7 +14,7 @@ use lcam_device::frame::Frame;
 use lcam_device::observation::{ClassConfidence, Observation};
 use lcam_device::screen::{Explained, Rank, Scene, draw};
 use lcam_device::status::{SharedStatus, Status};
-use lcam_device::timing::Quantiles;
+use lcam_device::timing::{Quantiles, Stage};
 use lcam_models::map::{ClassMap, GridSize};
 use lcam_models::picture::read_picture;
 use lcam_models::preprocess::{ImageSize, Normalization, Preprocess};
@@ -147,18 +147,21 @@ fn running() -> Status {
             confidence,
         })
         .collect();
-    let stages =
-        [("capture", 1.2, 2.6), ("prepare", 3.4, 4.1), ("network", 61.0, 66.4), ("draw", 4.4, 5.2)];
+    let stages = [
+        (Stage::Draw, 4.4, 5.2),
+        (Stage::Infer, 61.0, 66.4),
+        (Stage::PostProcess, 1.2, 2.6),
+        (Stage::Preprocess, 3.4, 4.1),
+    ];
     Status {
         camera: "Integrated webcam, 640x480 YUYV at 30 /s".to_owned(),
-        model: "efficientnet-lite0.onnx 3f9c21d7".to_owned(),
+        model: "efficientnet-lite0.onnx".to_owned(),
+        model_sha256: "3f9c21d7".repeat(8),
         runtime: "tract 0.23.9, float32, 4 threads".to_owned(),
         labels: labels.into(),
         frames: 12_345,
         passes: 6_120,
         last_frame: Some(Instant::now()),
-        camera_rate: 29.97,
-        pass_rate: 14.8,
         latency_ms: stages.map(|(stage, p50, p95)| (stage, Quantiles { p50, p95 })).into(),
         observation: Some(Observation {
             frame: 12_345,

@@ -5,24 +5,25 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use image::{Rgb, RgbImage};
+use embedded_graphics::geometry::Size;
+use image::RgbImage;
 use lcam_models::class::ClassIndex;
 use lcam_models::explained::{ExplainedModel, LOGITS};
+use lcam_models::preprocess::{ImageSize, Preprocess};
 use lcam_models::scores::{softmax, top_k};
 use serde::Serialize;
 
 use super::{Bench, Form, Runtime, Stages};
+use crate::camera::{PixelFormat, RawFormat};
 use crate::cli::drawing::{ScreenSize, draw};
 use crate::engine::{Engine, Network};
 use crate::observation::ClassConfidence;
+use crate::panel::{self, Panel};
 use crate::timing::Quantiles;
 
 /// Frames that are not counted: caches fill and clocks rise. Always as many, so that what two runs of different lengths
 /// differ by is frames alone.
 const WARM_UP: u32 = 5;
-
-/// The size of a camera's picture.
-const CAMERA: (u32, u32) = (640, 480);
 
 /// How many classes are ranked on the screen.
 const RANKED: usize = 5;
@@ -31,6 +32,8 @@ const RANKED: usize = 5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Stage {
+    /// A camera's YUYV to RGB.
+    Convert,
     /// Resizing, cropping, normalising.
     Preprocess,
     /// The network's pass.
@@ -39,6 +42,8 @@ pub(super) enum Stage {
     PostProcess,
     /// The screen in memory.
     Draw,
+    /// The screen to a panel whose bus takes no time.
+    Show,
     /// All of them.
     Frame,
 }
@@ -47,10 +52,12 @@ impl Stage {
     /// Names it for people.
     pub(super) fn name(self) -> &'static str {
         match self {
+            Self::Convert => "  convert",
             Self::Preprocess => "  preprocess",
             Self::Infer => "  infer",
             Self::PostProcess => "  post-process",
             Self::Draw => "  draw",
+            Self::Show => "  show",
             Self::Frame => "  frame",
         }
     }
@@ -82,22 +89,17 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
         load_ms = milliseconds(start);
         classifier = copy.map(network).transpose()?;
     }
-    let picture = picture();
-    let image = preprocess.prepare(&picture);
+    let mut way = Way::new(bench, preprocess)?;
     let mut times: BTreeMap<(Form, Stage), Vec<f64>> = BTreeMap::new();
     for frame in 0..WARM_UP + bench.frames {
         let mut clock = Clock { last: Instant::now(), stages: Vec::new() };
         if let Some(network) = &mut classifier {
-            let prepared =
-                prepared(bench.stages, &mut clock, &image, || preprocess.prepare(&picture));
+            let (_, prepared) = way.begin(frame, &mut clock)?;
             classify(network, prepared, bench.stages, &mut clock).with_context(name)?;
             clock.finish(Form::Classifier, frame, &mut times);
         }
         if let Some(engine) = &mut explained {
-            let prepared =
-                prepared(bench.stages, &mut clock, &image, || preprocess.prepare(&picture));
-            let screen = (bench.stages == Stages::All).then_some(bench.size);
-            explain(engine, prepared, &picture, screen, &mut clock).with_context(name)?;
+            way.explain(engine, frame, &mut clock).with_context(name)?;
             clock.finish(Form::Explained, frame, &mut times);
         }
     }
@@ -110,22 +112,76 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     Ok(Measured { load_ms, times_ms, runtime: runtime.context("nothing ran")? })
 }
 
-/// Gives a prepared picture: prepared now, or before.
-fn prepared(
+/// What frames come from and go to.
+struct Way {
     stages: Stages,
-    clock: &mut Clock,
-    image: &[f32],
-    prepare: impl FnOnce() -> Vec<f32>,
-) -> Vec<f32> {
-    if stages == Stages::All {
-        clock.restart();
-        let prepared = prepare();
-        clock.lap(Stage::Preprocess);
-        return prepared;
+    preprocess: Preprocess,
+    format: RawFormat,
+    /// Two frames of the camera that differ everywhere.
+    raw: [Vec<u8>; 2],
+    /// A frame that was prepared before.
+    prepared: Vec<f32>,
+    screen: ScreenSize,
+    panel: Option<Box<dyn Panel>>,
+}
+
+impl Way {
+    fn new(bench: &Bench, preprocess: Preprocess) -> Result<Self> {
+        let Size { width, height } = bench.camera.size();
+        let size = ImageSize { width, height };
+        let format = RawFormat { pixels: PixelFormat::Yuyv, size, row_bytes: None };
+        // An odd width has one more column.
+        let bytes = 2 * width.next_multiple_of(2) as usize * height as usize;
+        let raw = [noise(bytes, 0), noise(bytes, 1)];
+        let picture = format.to_rgb(&raw[0]).context("the camera's size cannot be")?;
+        let screen = bench.size;
+        Ok(Self {
+            stages: bench.stages,
+            preprocess,
+            format,
+            raw,
+            prepared: preprocess.prepare(&picture),
+            screen,
+            panel: panel::open_unwired(screen.size()),
+        })
     }
-    let copy = image.to_vec();
-    clock.restart();
-    copy
+
+    /// Gives a frame as picture and prepared: made now, or only prepared and before.
+    fn begin(&self, frame: u32, clock: &mut Clock) -> Result<(Option<RgbImage>, Vec<f32>)> {
+        if self.stages == Stages::Infer {
+            let copy = self.prepared.clone();
+            clock.restart();
+            return Ok((None, copy));
+        }
+        let raw = &self.raw[frame as usize % 2];
+        clock.restart();
+        let picture = self.format.to_rgb(raw).context("the camera's size cannot be")?;
+        clock.lap(Stage::Convert);
+        let prepared = self.preprocess.prepare(&picture);
+        clock.lap(Stage::Preprocess);
+        Ok((Some(picture), prepared))
+    }
+
+    fn explain(&mut self, engine: &mut Engine, frame: u32, clock: &mut Clock) -> Result<()> {
+        let (picture, prepared) = self.begin(frame, clock)?;
+        let answer = engine.explain_prepared(prepared)?;
+        clock.lap(Stage::Infer);
+        let Some(picture) = picture else { return Ok(()) };
+        let map = engine.class_map(&answer, answer.predicted())?.min_max();
+        let ranking = answer.ranking(RANKED);
+        let labels = &engine.metadata().labels;
+        let entry = |class: ClassIndex| ClassConfidence::new(labels, &ranking, class);
+        let top: Vec<ClassConfidence> = ranking.iter().map(|ranked| entry(ranked.class)).collect();
+        clock.lap(Stage::PostProcess);
+        let best = &top[..1.min(top.len())];
+        let screen = black_box(draw(engine, &picture, &top, best, &[map], self.screen));
+        clock.lap(Stage::Draw);
+        if let Some(panel) = &mut self.panel {
+            panel.show(&screen)?;
+            clock.lap(Stage::Show);
+        }
+        Ok(())
+    }
 }
 
 fn classify(
@@ -139,28 +195,6 @@ fn classify(
     if let (Stages::All, Some(logits)) = (stages, outputs.first()) {
         black_box((softmax(logits), top_k(logits, RANKED)));
         clock.lap(Stage::PostProcess);
-    }
-    Ok(())
-}
-
-fn explain(
-    engine: &mut Engine,
-    prepared: Vec<f32>,
-    picture: &RgbImage,
-    screen: Option<ScreenSize>,
-    clock: &mut Clock,
-) -> Result<()> {
-    let answer = engine.explain_prepared(prepared)?;
-    clock.lap(Stage::Infer);
-    if let Some(size) = screen {
-        let map = engine.class_map(&answer, answer.predicted())?.min_max();
-        let ranking = answer.ranking(RANKED);
-        let labels = &engine.metadata().labels;
-        let entry = |class: ClassIndex| ClassConfidence::new(labels, &ranking, class);
-        let top: Vec<ClassConfidence> = ranking.iter().map(|ranked| entry(ranked.class)).collect();
-        clock.lap(Stage::PostProcess);
-        black_box(draw(engine, picture, &top, &top[..1.min(top.len())], &[map], size));
-        clock.lap(Stage::Draw);
     }
     Ok(())
 }
@@ -199,16 +233,13 @@ fn milliseconds(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
 }
 
-/// Makes a picture without plain areas: multiples of the golden ratio, folded to 0..=255 (a low-discrepancy sequence).
+/// Makes a frame without plain areas: multiples of the golden ratio, folded to 0..=255 (a low-discrepancy sequence).
 /// The time of a pass does not depend on the values as long as they are ordinary numbers.
-fn picture() -> RgbImage {
-    let (width, height) = CAMERA;
+fn noise(bytes: usize, seed: u8) -> Vec<u8> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 255")]
-    let value = |index: u32| ((f64::from(index) * 0.618_033_988_75).fract() * 256.0) as u8;
-    RgbImage::from_fn(width, height, |x, y| {
-        let index = 3 * (y * width + x);
-        Rgb([value(index), value(index + 1), value(index + 2)])
-    })
+    #[expect(clippy::cast_precision_loss, reason = "bytes of a picture")]
+    let value = |index: usize| ((index as f64 * 0.618_033_988_75).fract() * 256.0) as u8;
+    (0..bytes).map(|index| value(index).wrapping_add(100 * seed)).collect()
 }
 
 #[cfg(test)]

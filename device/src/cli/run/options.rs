@@ -14,108 +14,108 @@ use crate::processors::Processors;
 /// Every option of `run`. What is not given on the command line is taken from the file, if there is one.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub(super) struct Options {
+pub(in crate::cli) struct Options {
     /// Where pictures come from: /dev/video0, csi://0, a picture, a folder, a .mjpg file, pipe:COMMAND, - or test://bars.
     #[arg(value_name = "INPUT")]
-    pub(super) input: Option<String>,
+    pub(in crate::cli) input: Option<String>,
     /// Where screens go, several at once: spi://..., i2c://..., drm:, fb:/dev/fb0, board://NAME, file://DIR/%06d.png,
     /// http://127.0.0.1:8080, null: [default: null:].
     #[arg(value_name = "OUTPUT")]
-    pub(super) outputs: Vec<String>,
+    pub(in crate::cli) outputs: Vec<String>,
     /// The explained model, an .onnx file.
     #[arg(long, value_name = "MODEL.onnx")]
-    pub(super) model: Option<PathBuf>,
+    pub(in crate::cli) model: Option<PathBuf>,
     /// Where results go as data; may be given again: jsonl:-, jsonl:FILE, udp://HOST:PORT, mqtt://HOST/TOPIC.
     #[arg(long, value_name = "ADDRESS")]
-    pub(super) publish: Vec<String>,
+    pub(in crate::cli) publish: Vec<String>,
 
     /// The camera's width in pixels.
     #[arg(long, value_name = "PIXELS", requires = "height", help_heading = "Camera")]
-    pub(super) width: Option<u32>,
+    pub(in crate::cli) width: Option<u32>,
     /// The camera's height in pixels.
     #[arg(long, value_name = "PIXELS", requires = "width", help_heading = "Camera")]
-    pub(super) height: Option<u32>,
+    pub(in crate::cli) height: Option<u32>,
     /// Pictures a second that the camera gives; also paces files.
     #[arg(long, value_name = "FPS", help_heading = "Camera")]
-    pub(super) rate: Option<f32>,
+    pub(in crate::cli) rate: Option<f32>,
     /// Mirrors the picture: horizontal, vertical or both.
     #[arg(long, help_heading = "Camera")]
     #[serde(deserialize_with = "parsed")]
-    pub(super) flip: Option<Flip>,
+    pub(in crate::cli) flip: Option<Flip>,
     /// Turns the picture clockwise: 90, 180 or 270.
     #[arg(long, value_name = "DEGREES", help_heading = "Camera")]
     #[serde(deserialize_with = "parsed")]
-    pub(super) rotate: Option<Rotation>,
+    pub(in crate::cli) rotate: Option<Rotation>,
     /// Begins again after the last picture of a file or folder.
     #[arg(long = "loop", help_heading = "Camera")]
     #[serde(rename = "loop")]
-    pub(super) repeat: bool,
+    pub(in crate::cli) repeat: bool,
     /// What a pipe carries, if not MJPEG: FORMAT:WIDTHxHEIGHT with a format of rgb24, yuyv, uyvy, nv12, yuv420.
     #[arg(long, value_name = "FORMAT", help_heading = "Camera")]
     #[serde(deserialize_with = "parsed")]
-    pub(super) raw: Option<RawFormat>,
+    pub(in crate::cli) raw: Option<RawFormat>,
 
     /// How many of the most probable classes are listed [default: 5].
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(1..=100), help_heading = "Explanation")]
-    pub(super) top_k: Option<u16>,
+    pub(in crate::cli) top_k: Option<u16>,
     /// The confidence, 0 to 1, from which on a class is named [default: 0].
     #[arg(long, value_name = "SHARE", help_heading = "Explanation")]
-    pub(super) threshold: Option<f32>,
+    pub(in crate::cli) threshold: Option<f32>,
     /// The confidence below which a named class is named no more [default: 0.8 of --threshold].
     #[arg(long, value_name = "SHARE", help_heading = "Explanation")]
-    pub(super) leave_threshold: Option<f32>,
+    pub(in crate::cli) leave_threshold: Option<f32>,
     /// Averages confidences and maps over frames: the share of the past, 0 to 0.99 [default: 0].
     #[arg(long, value_name = "SHARE", help_heading = "Explanation")]
-    pub(super) smooth: Option<f32>,
+    pub(in crate::cli) smooth: Option<f32>,
     /// The class to explain in place of the predicted one, by name or number.
     #[arg(long, value_name = "NAME|INDEX", help_heading = "Explanation")]
-    pub(super) class: Option<String>,
+    pub(in crate::cli) class: Option<String>,
     /// How the explanation is shown: heat, contour, side-by-side or off [default: heat].
     #[arg(long, help_heading = "Explanation")]
     #[serde(deserialize_with = "parsed")]
-    pub(super) mode: Option<DisplayMode>,
+    pub(in crate::cli) mode: Option<DisplayMode>,
 
     /// Threads to run the network on [default: all cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Running")]
-    pub(super) threads: Option<u16>,
+    pub(in crate::cli) threads: Option<u16>,
     /// Keeps the network on these processors, such as 2-3.
     #[arg(long, value_name = "LIST", help_heading = "Running")]
     #[serde(deserialize_with = "parsed")]
-    pub(super) processors: Option<Processors>,
+    pub(in crate::cli) processors: Option<Processors>,
     /// The most pictures a second that are taken, to spare power.
     #[arg(long, value_name = "FPS", help_heading = "Running")]
-    pub(super) max_fps: Option<f32>,
+    pub(in crate::cli) max_fps: Option<f32>,
     /// Ends after so many pictures, and tells how long each stage took.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Running")]
-    pub(super) frames: Option<u64>,
+    pub(in crate::cli) frames: Option<u64>,
     /// Takes the next picture only when the last went through the network and to all displays.
     #[arg(long, help_heading = "Running")]
-    pub(super) lockstep: bool,
+    pub(in crate::cli) lockstep: bool,
     /// A folder for the last good model [default: $STATE_DIRECTORY, or lcam-device in the user's state folder].
     #[arg(long, value_name = "DIR", help_heading = "Running")]
-    pub(super) state: Option<PathBuf>,
+    pub(in crate::cli) state: Option<PathBuf>,
     /// The memory, in MB, within which a new model must load and run to be taken [default: 1024].
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(16..), help_heading = "Running")]
-    pub(super) model_memory_mb: Option<u64>,
+    pub(in crate::cli) model_memory_mb: Option<u64>,
 
     /// Keeps events and snapshots, screens and data, in this folder.
     #[arg(long, value_name = "DIR", help_heading = "Events")]
-    pub(super) record: Option<PathBuf>,
+    pub(in crate::cli) record: Option<PathBuf>,
     /// The most that the folder may hold, in MB [default: 1000].
     #[arg(long, value_name = "MB", help_heading = "Events")]
-    pub(super) record_max_mb: Option<u64>,
+    pub(in crate::cli) record_max_mb: Option<u64>,
     /// The room that is left free on the disk, in MB [default: 200].
     #[arg(long, value_name = "MB", help_heading = "Events")]
-    pub(super) record_min_free_mb: Option<u64>,
+    pub(in crate::cli) record_min_free_mb: Option<u64>,
     /// Records when a class of this name is named; may be given again [default: any class].
     #[arg(long, value_name = "NAME", help_heading = "Events")]
-    pub(super) record_class: Vec<String>,
+    pub(in crate::cli) record_class: Vec<String>,
     /// The least confidence of what is recorded [default: 0].
     #[arg(long, value_name = "SHARE", help_heading = "Events")]
-    pub(super) record_confidence: Option<f32>,
+    pub(in crate::cli) record_confidence: Option<f32>,
     /// The least time between two events, in seconds [default: 10].
     #[arg(long, value_name = "SECONDS", help_heading = "Events")]
-    pub(super) record_cooldown: Option<f32>,
+    pub(in crate::cli) record_cooldown: Option<f32>,
 }
 
 /// Reads a value by its text form, as the command line does.
@@ -139,7 +139,7 @@ where
 
 impl Options {
     /// Reads a TOML file whose keys are the long options without their dashes, `input` and `outputs`.
-    pub(super) fn read(path: &Path) -> Result<Self> {
+    pub(in crate::cli) fn read(path: &Path) -> Result<Self> {
         let text =
             fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         toml::from_str(&text).map_err(|error| {
@@ -151,7 +151,7 @@ impl Options {
     }
 
     /// Takes from `file` what is not given here.
-    pub(super) fn or(self, file: Self) -> Self {
+    pub(in crate::cli) fn or(self, file: Self) -> Self {
         let list = |here: Vec<String>, there| if here.is_empty() { there } else { here };
         // Width and height are one thing.
         let (width, height) = match (self.width, self.height) {
@@ -193,7 +193,7 @@ impl Options {
     }
 
     /// Checks what the command line would have refused, and what depends on other options.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(in crate::cli) fn check(&self) -> Result<()> {
         for (name, value, range) in [
             ("threshold", self.threshold, 0.0..=1.0),
             ("leave-threshold", self.leave_threshold, 0.0..=self.threshold.unwrap_or(1.0)),

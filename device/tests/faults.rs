@@ -1,0 +1,190 @@
+//! The program as a process of its own, with what cannot be done to a thread: signals at any moment, and a full disk.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use lcam_device::tiny_model::tiny_model;
+use lcam_models::onnx::write_model;
+use rustix::process::{Pid, Signal, kill_process};
+
+const SIGTERM: i32 = 15;
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lcam-device"));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write_model(&folder.path().join("tiny.onnx"), &tiny_model()).unwrap();
+    folder
+}
+
+fn run(folder: &Path, outputs: &[&str]) -> Command {
+    let mut command = program();
+    command.current_dir(folder).args(["run", "test://bars"]).args(outputs);
+    command.args(["--model", "tiny.onnx", "--state", "state"]);
+    command
+}
+
+fn terminate(child: &Child) {
+    let process = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(process, Signal::TERM).unwrap();
+}
+
+/// Waits for the end, which must come soon.
+fn end(child: Child) -> Output {
+    let start = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert!(start.elapsed() < Duration::from_secs(10), "it took {:?}", start.elapsed());
+    output
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn sigterm_at_any_moment_ends_it_in_good_order() {
+    let folder = folder();
+    let mut ended_well = 0;
+    // Closely through the start, then here and there in the run; every other time with no copy of the model.
+    for turn in 0..60_u64 {
+        let delay_ms = if turn < 50 { turn * 4 } else { turn * 20 };
+        if turn % 2 == 0 {
+            let _ = fs::remove_dir_all(folder.path().join("state"));
+        }
+        let child = run(folder.path(), &["file://out/last.png", "null:"]).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(delay_ms));
+        terminate(&child);
+        let output = end(child);
+        let unheard = output.status.signal() == Some(SIGTERM) && output.stderr.is_empty();
+        assert!(
+            output.status.success() || unheard,
+            "after {delay_ms} ms: {}: {}",
+            output.status,
+            said(&output)
+        );
+        ended_well += u32::from(output.status.success());
+        let mut left = names(&folder.path().join("state"));
+        left.extend(names(&folder.path().join("out")));
+        left.retain(|name| !["tiny.onnx.last-good", "last.png"].contains(&name.as_str()));
+        assert_eq!(left, Vec::<String>::new(), "after {delay_ms} ms");
+    }
+    assert!(ended_well >= 10, "{ended_well} of 60 heard the signal");
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// A disk of 400 kB that only the program sees, below /proc/PID/root.
+fn on_a_small_disk(folder: &Path, arguments: &[&str]) -> (Child, PathBuf) {
+    let disk = folder.join("disk");
+    fs::create_dir(&disk).unwrap();
+    let script = "mount -t tmpfs -o size=400k disk disk && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--map-root-user", "sh", "-c", script, "sh"]);
+    command.arg(env!("CARGO_BIN_EXE_lcam-device")).args(arguments).current_dir(folder);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(fs::File::create(folder.join("log")).unwrap());
+    let child = command.spawn().expect("unshare is of the package util-linux");
+    let seen = PathBuf::from(format!("/proc/{}/root{}", child.id(), disk.display()));
+    (child, seen)
+}
+
+fn until(what: &str, log: &Path, holds: impl Fn(&str) -> bool) {
+    let start = Instant::now();
+    loop {
+        let said = fs::read_to_string(log).unwrap();
+        if holds(&said) {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "not {what}: {said}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_loses_nothing_and_is_used_again_when_there_is_room() {
+    let folder = folder();
+    let log = folder.path().join("log");
+    let (mut child, disk) = on_a_small_disk(
+        folder.path(),
+        &[
+            "run",
+            "test://bars",
+            "file://disk/%06d.png?size=320x240",
+            "null:",
+            "--rate",
+            "100",
+            "--model",
+            "tiny.onnx",
+            "--state",
+            "disk/state",
+            "--record",
+            "disk/events",
+            "--record-min-free-mb",
+            "0",
+            "--record-max-mb",
+            "100",
+            "--record-cooldown",
+            "0",
+        ],
+    );
+    until("full", &log, |said| {
+        said.contains("file://disk/%06d.png?size=320x240: ") && said.contains("recorder: ")
+    });
+    let said = fs::read_to_string(&log).unwrap();
+    assert!(said.contains("No space left on device") && said.contains("free some room"), "{said}");
+    // What is there is whole: pictures, and events with all their files.
+    let pictures = names(&disk).into_iter().filter(|name| name.ends_with(".png"));
+    assert!(pictures.map(|name| image::open(disk.join(name)).unwrap().width()).all(|w| w == 320));
+    // One more event may just be begun and given up.
+    until("whole", &log, |_| {
+        let events = names(&disk.join("events"));
+        let whole = events.iter().filter(|name| name.ends_with(".json")).count();
+        whole > 0 && events.len() == 4 * whole
+    });
+    assert!(child.try_wait().unwrap().is_none(), "it runs on");
+    // Somebody makes room.
+    for name in names(&disk).iter().filter(|name| name.ends_with(".png")) {
+        fs::remove_file(disk.join(name)).unwrap();
+    }
+    until("used again", &log, |said| {
+        said.contains("file://disk/%06d.png?size=320x240: works again")
+    });
+    terminate(&child);
+    assert!(child.wait().unwrap().success(), "{}", fs::read_to_string(&log).unwrap());
+}
+
+#[test]
+fn a_model_with_weights_in_other_files_is_refused_in_one_line() {
+    let folder = folder();
+    let mut model = tiny_model();
+    let tensor = &mut model.graph.as_mut().unwrap().initializer[0];
+    tensor.data_location = Some(1);
+    tensor.external_data = vec![lcam_models::onnx::StringStringEntryProto {
+        key: Some("location".to_owned()),
+        value: Some("weights.bin".to_owned()),
+    }];
+    tensor.raw_data = None;
+    fs::write(folder.path().join("weights.bin"), [0; 1024]).unwrap();
+    write_model(&folder.path().join("tiny.onnx"), &model).unwrap();
+    let output = run(folder.path(), &["null:"]).output().unwrap();
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let line = said.lines().last().unwrap();
+    assert!(line.contains("weights are in other files") && line.contains("onnx.save"), "{line}");
+    assert!(!line.contains("candidate"), "{line}");
+}
