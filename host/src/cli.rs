@@ -1,5 +1,6 @@
 //! The commands of `lcam-host`.
 
+mod analyze;
 mod compose;
 mod device;
 mod evaluate;
@@ -35,6 +36,8 @@ enum Command {
     Compose(compose::Compose),
     /// Measures how faithful a model's explanation maps are, beside other methods.
     Evaluate(evaluate::Evaluate),
+    /// Finds errors' causes, shortcuts, bias and wrong labels from where the model looks.
+    Analyze(Box<analyze::Analyze>),
     /// Turns a float explained model into one of int8 weights and activations.
     Quantize(quantize::Quantize),
     /// Lists the ONNX operators that are supported, with their limits.
@@ -84,6 +87,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Train(command) => command.run(),
         Command::Compose(command) => command.run(),
         Command::Evaluate(command) => command.run(),
+        Command::Analyze(command) => command.run(),
         Command::Quantize(command) => command.run(),
         Command::Operators => Ok(operators()),
     };

@@ -48,11 +48,13 @@ pub use error::EvaluateError;
 pub use explained::Explained;
 pub use figures::{Better, Figure};
 use gallery::Gallery;
+pub(crate) use gallery::reduced;
 pub use gallery::{Choice, Example};
 pub use maps::MapFolder;
 pub use masks::{MaskError, MaskFolder};
 use methods::Pass;
 pub use methods::{Method, Passes, RISE_MASKS};
+pub(crate) use metrics::fill_smoothly;
 pub use metrics::{
     Family, Fill, KEPT, Protocol, REMOVED, Scores, area, combined, gini, impute, lies_in, pixels,
     ranks, share_in,

@@ -1,5 +1,6 @@
 //! Turns image classifiers into explained models: trains, measures and exports attention mechanisms.
 
+pub mod analyze;
 pub mod attention;
 pub mod classifier;
 pub mod cli;

@@ -1,5 +1,7 @@
 //! Pictures on their way into the network: views of 8-bit pixels, and batches of them as tensors.
 
+use std::borrow::Borrow;
+
 use image::RgbImage;
 use lcam_models::picture::PictureError;
 use lcam_models::preprocess::{CropBox, Preprocess};
@@ -31,6 +33,12 @@ impl View {
         Self(view)
     }
 
+    /// Takes pixels at the size of the input, such as those of a view that was changed.
+    #[must_use]
+    pub fn of(pixels: RgbImage) -> Self {
+        Self(pixels)
+    }
+
     /// Gives the pixels.
     #[must_use]
     pub fn pixels(&self) -> &RgbImage {
@@ -57,8 +65,9 @@ pub fn readable(
 }
 
 /// Normalises views into the network's input `[B, 3, H, W]`.
-pub fn normalized(views: &[View], preprocess: &Preprocess, device: Device) -> Tensor {
-    let values: Vec<f32> = views.iter().flat_map(|view| preprocess.normalize(&view.0)).collect();
+pub fn normalized<V: Borrow<View>>(views: &[V], preprocess: &Preprocess, device: Device) -> Tensor {
+    let values: Vec<f32> =
+        views.iter().flat_map(|view| preprocess.normalize(&view.borrow().0)).collect();
     batch(&values, views.len(), preprocess).to_device(device)
 }
 

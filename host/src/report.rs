@@ -3,6 +3,7 @@
 //! The page stands alone: style, curves and pictures are in it, nothing is loaded from elsewhere and nothing is
 //! executed. The folder appears whole or not at all, and replaces nothing but an earlier report.
 
+mod analysis;
 mod charts;
 mod definitions;
 mod extra;
@@ -19,6 +20,7 @@ use lcam_models::metadata::Metadata;
 use maud::Markup;
 
 use crate::evaluate::{Evaluation, Options, Summary};
+pub use analysis::AnalysisReport;
 pub use quantization::QuantizationReport;
 
 /// What a report tells of.

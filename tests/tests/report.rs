@@ -1,12 +1,16 @@
-//! The report of an evaluation, as a browser shows it.
+//! The reports of an evaluation and of an analysis, as a browser shows them.
 
 #![expect(clippy::unwrap_used, reason = "what fails in a test fails the test")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lcam_host::evaluate::{Explained, Family, Method, Options, evaluate, summarize};
-use lcam_host::report::Report;
+use lcam_host::analyze::finding::{Effect, Finding, Kind};
+use lcam_host::analyze::regions::Region;
+use lcam_host::analyze::shown::show;
+use lcam_host::analyze::{self, Truth, analyze};
+use lcam_host::evaluate::{Explained, Family, Interval, Method, Options, evaluate, summarize};
+use lcam_host::report::{AnalysisReport, Report};
 use tch::Device;
 
 /// The width of a small phone, in CSS pixels.
@@ -92,6 +96,73 @@ fn the_report_stands_alone_and_fits_every_screen() {
         let found = look(&page, width, folder.path());
         // Two spread pictures, the best, the worst; each with its heat maps of two methods.
         for expected in ["images 12;", "undecoded 0;", "overflow 0;", "requests 0;", "charts 3;"] {
+            assert!(found.contains(expected), "at {width}: {expected} expected in {found}");
+        }
+    }
+}
+
+/// A finding as wide as they get.
+fn finding(kind: Kind, region: Option<Region>) -> Finding {
+    let interval = Interval { mean: 0.8, low: 0.7, high: 0.9 };
+    let (name, test) = ("share of what it is a share of", "an exact test, Holm");
+    Finding {
+        kind,
+        classes: vec![281],
+        sentence: "A class with a name of several words is told by one small place.".repeat(2),
+        remedy: "Look at the pictures listed here and do something about it.",
+        effect: Effect { name, interval, p: 1e-9, adjusted_p: 1e-7, tests: 100, test },
+        numbers: vec![("how often".to_owned(), "80 % (70 to 90 %)".to_owned()); 4],
+        region,
+        records: vec![0, 1, 2, 3],
+    }
+}
+
+#[test]
+fn the_report_of_an_analysis_stands_alone_and_fits_every_screen() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = repository().join("models/efficientnet-lite0/efficientnet-lite0.onnx");
+    let model = Explained::read(&path, Device::Cpu).unwrap();
+    let labels = folder.path().join("labels.csv");
+    // Two are what they are, two are not, one has no label.
+    let rows = "astronaut.jpg,espresso\ncoffee.jpg,espresso\ncamera.jpg,tripod\nrocket.jpg,tabby\n";
+    std::fs::write(&labels, rows).unwrap();
+    let mut options = analyze::Options::new(repository().join("models/samples"));
+    options.truth = Some(Truth::Csv(labels));
+    let mut analysis = analyze(&model, Some(&model), &options).unwrap();
+    assert_eq!((analysis.audit.cases.len(), analysis.unlabelled), (2, 1));
+    assert!(analysis.audit.findings.is_empty(), "five pictures are too few for any");
+    let corner = Region { left: 0, top: 6, right: 2, bottom: 8 };
+    analysis.audit.findings =
+        vec![finding(Kind::Shortcut, Some(corner)), finding(Kind::Background, None)];
+    let shown = show(
+        &model,
+        &analysis.pictures,
+        &analysis.audit.records,
+        AnalysisReport::wanted(&analysis),
+    );
+    let report = AnalysisReport {
+        tool: "lcam-host",
+        model: &path,
+        metadata: model.metadata(),
+        against: Some(&path),
+        options: &options,
+        analysis: &analysis,
+        shown: shown.unwrap(),
+        shown_of_other: std::collections::BTreeMap::new(),
+    };
+    let output = folder.path().join("report");
+    report.write(&output).unwrap();
+    let page = std::fs::read_to_string(output.join("index.html")).unwrap();
+    for outside in ["http://", "https://", "<script", "<link", "url(", "@import"] {
+        assert!(!page.contains(outside), "{outside} is in the page");
+    }
+    let table = std::fs::read_to_string(output.join("table.md")).unwrap();
+    assert!(table.contains("| 1 | shortcut: A class with"), "{table}");
+    for width in [PHONE, 1200] {
+        let found = look(&page, width, folder.path());
+        // Four pictures a finding; of each error the picture, two maps and their difference, shown with its cause and
+        // with its confusion.
+        for expected in ["images 24;", "undecoded 0;", "overflow 0;", "requests 0;"] {
             assert!(found.contains(expected), "at {width}: {expected} expected in {found}");
         }
     }

@@ -144,7 +144,8 @@ fn change(outcome: &Outcome) -> Option<f64> {
     (outcome.confidence > 0.0).then(|| (masked - outcome.confidence) / outcome.confidence)
 }
 
-fn reduced(picture: &RgbImage) -> RgbImage {
+/// Reduces a picture to what a report shows.
+pub(crate) fn reduced(picture: &RgbImage) -> RgbImage {
     let longest = picture.width().max(picture.height());
     if longest <= SIDE {
         return picture.clone();

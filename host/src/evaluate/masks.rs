@@ -50,7 +50,7 @@ impl MaskFolder {
     }
 
     /// Gives what the network sees of a picture's mask, row by row.
-    pub(super) fn view(
+    pub(crate) fn view(
         &self,
         path: &Path,
         picture: &RgbImage,

@@ -24,6 +24,7 @@ use tch::{Device, TchError, Tensor};
 use super::EvaluateError;
 use curves::STEPS;
 pub use curves::area;
+pub(crate) use imputation::fill_smoothly;
 pub use imputation::impute;
 pub use localization::{lies_in, share_in};
 pub use masking::{Fill, KEPT};

@@ -98,7 +98,7 @@ fn left(outcome: &Outcome, method: usize) -> Option<String> {
 }
 
 /// Rounds to whole percent, but a share that is not 0 or 1 does not look as if it were.
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     match 100.0 * share {
         low if low > 0.0 && low < 1.0 => "< 1 %".to_owned(),
         high if high > 99.0 && high < 100.0 => "> 99 %".to_owned(),
@@ -106,7 +106,8 @@ fn percent(share: f64) -> String {
     }
 }
 
-fn overlay(picture: &RgbImage, map: &ExplanationMap, table: &HeatTable) -> RgbImage {
+/// Lays a map's heat over a picture.
+pub(super) fn overlay(picture: &RgbImage, map: &ExplanationMap, table: &HeatTable) -> RgbImage {
     let (width, height) = picture.dimensions();
     let large = map.upsample(GridSize { height: height as usize, width: width as usize });
     let mut overlay = picture.clone();
@@ -116,7 +117,8 @@ fn overlay(picture: &RgbImage, map: &ExplanationMap, table: &HeatTable) -> RgbIm
     overlay
 }
 
-fn data_uri(picture: &RgbImage) -> Result<String, ReportError> {
+/// Writes a picture as an address that holds it.
+pub(super) fn data_uri(picture: &RgbImage) -> Result<String, ReportError> {
     let mut bytes = Vec::new();
     JpegEncoder::new_with_quality(&mut bytes, QUALITY).encode_image(picture)?;
     Ok(format!("data:image/jpeg;base64,{}", STANDARD.encode(bytes)))

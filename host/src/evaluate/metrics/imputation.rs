@@ -141,8 +141,8 @@ fn dot(left: &[f32], right: &[f32]) -> f64 {
 }
 
 /// Fills in removed pixels from a pyramid: means of what is known two by two (push), then for what is unknown
-/// the value above it in the pyramid, interpolated (pull).
-fn fill_smoothly(plane: &[f32], removed: &[bool], size: GridSize) -> Vec<f32> {
+/// the value above it in the pyramid, interpolated (pull). Something must be known.
+pub(crate) fn fill_smoothly(plane: &[f32], removed: &[bool], size: GridSize) -> Vec<f32> {
     let half = GridSize { height: size.height.div_ceil(2), width: size.width.div_ceil(2) };
     let mut sums = vec![(0.0f32, 0.0f32); half.cells()];
     for (index, (&value, &removed)) in plane.iter().zip(removed).enumerate() {
