@@ -19,6 +19,7 @@ mod fit;
 mod form;
 mod grid;
 mod observe;
+mod pairs;
 mod plan;
 mod range;
 mod simplify;

@@ -12,6 +12,7 @@ use lcam_models::onnx::NodeProto;
 use tch::{Kind, TchError, Tensor};
 
 use super::QuantizeError;
+use super::pairs;
 use crate::graph::patches;
 use crate::rounding::LARGEST;
 
@@ -87,43 +88,88 @@ impl Moments {
         let inverse = moments.f_linalg_cholesky(false)?.f_cholesky_inverse(false)?;
         let factor = inverse.f_linalg_cholesky(true)?;
         let whole = matrix.f_zeros_like()?;
+        let partners = partners(node, weights, &order)?;
+        let columns = Columns { matrix, factor, scales, whole, partners };
         for start in (0..size).step_by(usize::try_from(BLOCK).unwrap_or(1)) {
-            let end = (start + BLOCK).min(size);
-            let errors = round_block(&matrix, &factor, &scales, &whole, [start, end])?;
-            if end < size {
-                let rest = factor.f_narrow(1, start, end - start)?.f_narrow(2, end, size - end)?;
-                let _ = matrix.f_narrow(2, end, size - end)?.f_sub_(&errors.f_bmm(&rest)?)?;
-            }
+            columns.round_block([start, (start + BLOCK).min(size)], size)?;
         }
-        let whole = whole.f_zeros_like()?.f_scatter(2, &places, &whole)?;
+        let whole = columns.whole.f_zeros_like()?.f_scatter(2, &places, &columns.whole)?;
         from_matrix(node, &whole, weights)
     }
 }
 
-/// Rounds the columns of a block of `matrix` into `whole`, and gives the errors of each, in units of the factor's diagonal.
-fn round_block(
-    matrix: &Tensor,
-    factor: &Tensor,
-    scales: &Tensor,
-    whole: &Tensor,
-    [start, end]: [i64; 2],
-) -> Result<Tensor, TchError> {
-    let mut errors = Vec::new();
-    for column in start..end {
-        let exact = matrix.f_narrow(2, column, 1)?;
-        let steps = exact.f_div(scales)?.f_round()?;
-        let steps = steps.f_clamp(-f64::from(LARGEST), f64::from(LARGEST))?;
-        whole.f_narrow(2, column, 1)?.f_copy_(&steps)?;
-        let row = factor.f_narrow(1, column, 1)?;
-        let error = exact.f_sub(&steps.f_mul(scales)?)?.f_div(&row.f_narrow(2, column, 1)?)?;
-        if column + 1 < end {
-            let next = row.f_narrow(2, column + 1, end - column - 1)?;
-            let _ =
-                matrix.f_narrow(2, column + 1, end - column - 1)?.f_sub_(&error.f_mul(&next)?)?;
+/// Gives where each column's partner is in an order of the columns `[G, K]`; `None` for a layer without partners.
+fn partners(
+    node: &NodeProto,
+    weights: &Tensor,
+    order: &Tensor,
+) -> Result<Option<Tensor>, TchError> {
+    let Some(partners) = pairs::partners(node, weights) else { return Ok(None) };
+    let partners = Tensor::from_slice(&partners).f_to_device(order.device())?;
+    let places = order.f_argsort(1, false)?;
+    let partners = partners.f_unsqueeze(0)?.f_expand_as(order)?.f_gather(1, order, false)?;
+    Ok(Some(places.f_gather(1, &partners, false)?))
+}
+
+/// The columns of a layer's weights, in the order in which they are rounded.
+struct Columns {
+    /// Those not rounded yet, with what the others have handed on: `[G, R, K]`.
+    matrix: Tensor,
+    /// The upper factor of the moments' inverse: `[G, K, K]`.
+    factor: Tensor,
+    /// The widths of the steps: `[G, R, 1]`.
+    scales: Tensor,
+    /// Whole numbers of steps, 0 where a column is not rounded yet: `[G, R, K]`.
+    whole: Tensor,
+    /// The place of each column's partner, see [`pairs`]: `[G, K]`.
+    partners: Option<Tensor>,
+}
+
+impl Columns {
+    /// Rounds a block of columns, and hands its errors on to those behind it.
+    fn round_block(&self, [start, end]: [i64; 2], size: i64) -> Result<(), TchError> {
+        let mut errors = Vec::new();
+        for column in start..end {
+            let exact = self.matrix.f_narrow(2, column, 1)?;
+            let steps = self.steps(&exact, column)?;
+            self.whole.f_narrow(2, column, 1)?.f_copy_(&steps)?;
+            let row = self.factor.f_narrow(1, column, 1)?;
+            let error =
+                exact.f_sub(&steps.f_mul(&self.scales)?)?.f_div(&row.f_narrow(2, column, 1)?)?;
+            self.hand_on(&error, &row, [column + 1, end])?;
+            errors.push(error);
         }
-        errors.push(error);
+        let rows = self.factor.f_narrow(1, start, end - start)?;
+        self.hand_on(&Tensor::f_cat(&errors, 2)?, &rows, [end, size])
     }
-    Tensor::f_cat(&errors, 2)
+
+    /// Takes what errors of columns add to the outputs off again, by later columns.
+    fn hand_on(
+        &self,
+        errors: &Tensor,
+        rows: &Tensor,
+        [start, end]: [i64; 2],
+    ) -> Result<(), TchError> {
+        if start < end {
+            let rows = rows.f_narrow(2, start, end - start)?;
+            let _ = self.matrix.f_narrow(2, start, end - start)?.f_sub_(&errors.f_bmm(&rows)?)?;
+        }
+        Ok(())
+    }
+
+    /// Gives whole numbers of steps for a column, within what its partner leaves.
+    fn steps(&self, exact: &Tensor, column: i64) -> Result<Tensor, TchError> {
+        let steps = exact.f_div(&self.scales)?.f_round()?;
+        let steps = steps.f_clamp(-f64::from(LARGEST), f64::from(LARGEST))?;
+        let Some(partners) = &self.partners else { return Ok(steps) };
+        let [groups, rows, _] = self.whole.size()[..] else { return Ok(steps) };
+        let place = partners.f_narrow(1, column, 1)?.f_unsqueeze(2)?;
+        let partner = self.whole.f_gather(2, &place.f_expand([groups, rows, 1], false)?, false)?;
+        let most = f64::from(pairs::MOST);
+        let highest = partner.f_clamp_min(0.0)?.f_neg()?.f_add_scalar(most)?;
+        let lowest = partner.f_clamp_max(0.0)?.f_neg()?.f_sub_scalar(most)?;
+        steps.f_minimum(&highest)?.f_maximum(&lowest)
+    }
 }
 
 /// Gives patches that a layer reads as columns, `[G, K, N]`.

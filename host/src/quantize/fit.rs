@@ -15,6 +15,7 @@ use tch::{Device, Kind, Tensor};
 use super::QuantizeError;
 use super::compensate::Moments;
 use super::grid::Grid;
+use super::pairs;
 use super::plan::{Plan, Role, data};
 use super::wiring::{Wiring, given};
 use crate::export::values;
@@ -332,7 +333,7 @@ fn stride(weights: &Tensor, axis: usize) -> usize {
 }
 
 /// Rounds weights channel by channel. A channel whose weights are so small that its bias would not fit in 32 bits gets wider
-/// steps.
+/// steps, and so does one whose neighbours' products would not fit in 16 (see [`pairs`]).
 fn round_rows(
     node: &NodeProto,
     weights: &Tensor,
@@ -340,10 +341,9 @@ fn round_rows(
     axis: usize,
     step: f64,
 ) -> Result<Rows, QuantizeError> {
-    let channels = usize::try_from(weights.size()[axis]).unwrap_or(0);
     let weights_flat = values(weights)?;
     let not_finite = || QuantizeError::NotFinite { tensor: node.input[1].clone() };
-    let mut least = vec![0.0; channels];
+    let mut least = pairs::least_steps(node, weights, axis)?;
     if let Some(bias) = bias {
         for (least, bias) in least.iter_mut().zip(values(bias)?) {
             #[expect(
@@ -351,7 +351,7 @@ fn round_rows(
                 reason = "rounding to f32 is what is asked for"
             )]
             {
-                *least = (f64::from(bias.abs()) / (step * LARGEST_BIAS)) as f32;
+                *least = least.max((f64::from(bias.abs()) / (step * LARGEST_BIAS)) as f32);
             }
         }
     }
