@@ -31,17 +31,35 @@ fi
 held_out=$work/composites/held-out
 table=$work/measured.md
 : > "$table"
-# Measures under a name and a title, and adds the report's table to all tables.
+# Measures under a name and a title, and adds the report's table to all tables: measure MODEL NAME TITLE OPTION...
 measure() {
-    local name=$1 title=$2
-    shift 2
+    local model=$1 name=$2 title=$3
+    shift 3
     "$lcam_host" evaluate "$model" --json "$work/$name.json" --output "$work/$name" "$@" | tee "$work/$name.txt"
     printf '\n## %s\n\n    evaluate %s\n\n' "$title" "${*//$work\//}" >> "$table"
     cat "$work/$name/table.md" >> "$table"
 }
-measure composites "400 held-out composites" --images "$held_out/images" --masks --limit 400 \
+measure "$model" composites "400 held-out composites" --images "$held_out/images" --masks --limit 400 \
     --methods lcam,cam,grad-cam,grad-cam++,layer-cam,recipro-cam,random --sanity --pairs "$held_out/pairs"
-measure photographs "253 photographs" --images "$work/photographs" \
+measure "$model" photographs "253 photographs" --images "$work/photographs" \
     --methods lcam,cam,grad-cam,grad-cam++,recipro-cam --metrics faithfulness,fills,curves,sparseness
-measure many-passes "Beside methods of thousands of passes, on 40 composites" --images "$held_out/images" --masks \
+
+# What quantisation costs: the same pictures, 653 of both kinds, before and after it.
+if [ ! -d "$work/mixed" ]; then
+    mkdir -p "$work/mixed.partial"
+    cp -r "$work/photographs" "$work/mixed.partial/photographs"
+    mkdir "$work/mixed.partial/composites"
+    find "$held_out/images" -type f | sort | awk 'NR % 2' | head -n 400 | xargs cp -t "$work/mixed.partial/composites"
+    mv "$work/mixed.partial" "$work/mixed"
+fi
+for form in float int8; do
+    file=$model
+    [ "$form" = int8 ] || file=$work/float.onnx
+    measure "$file" "mixed-$form" "653 pictures of both kinds, $form" --images "$work/mixed" --methods lcam --metrics faithfulness
+done
+cargo build --release -p lcam-device
+python tests/python/check_quantized.py "$work/float.onnx" "$model" "$work/mixed" \
+    --device "${CARGO_TARGET_DIR:-target}/release/lcam-device" | tee "$work/agreement.txt"
+
+measure "$model" many-passes "Beside methods of thousands of passes, on 40 composites" --images "$held_out/images" --masks \
     --limit 40 --methods lcam,score-cam,rise,cam,grad-cam

@@ -1,9 +1,13 @@
-//! What the tests of the whole work with: the shipped model and the sample photographs.
+//! What the tests of the whole work with: the shipped model, the sample photographs, and how answers are compared.
+
+mod pair;
 
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use lcam_models::picture::{PictureError, read_picture};
+
+pub use pair::Pair;
 
 /// A sample photograph and what a person sees on it.
 #[derive(Clone, Copy, Debug)]

@@ -19,23 +19,15 @@ use lcam_models::map::GridSize;
 use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization, Variant};
 use lcam_models::onnx::{read_model, write_model};
 use lcam_models::preprocess::{ImageSize, Normalization, Preprocess};
-use lcam_tests::{SAMPLES, Sample, plain_classifier, samples, shipped_model};
+use lcam_tests::{Pair, SAMPLES, Sample, plain_classifier, samples, shipped_model};
 use tch::{Device, Tensor};
 
 fn engine(path: &Path) -> Engine {
     Engine::load(path, NonZeroUsize::MIN).unwrap()
 }
 
-/// Gives the largest difference, relative to the largest expected value.
-fn difference(found: &[f32], expected: &[f32]) -> f32 {
-    assert_eq!(found.len(), expected.len());
-    let largest = expected.iter().fold(0f32, |largest, value| largest.max(value.abs()));
-    let differences = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
-    differences.fold(0f32, f32::max) / largest
-}
-
-/// Runs both sides on a photograph: the host's logits and map beside the device's.
-fn compare(host: &Explained, device: &mut Engine, sample: &Sample) -> (f32, f32) {
+/// Runs both sides on a photograph: logits and map.
+fn run_both(host: &Explained, device: &mut Engine, sample: &Sample) -> [Pair; 2] {
     let picture = sample.read().unwrap();
     let preprocess = *host.preprocess();
     let prepared = preprocess.prepare(&picture);
@@ -44,10 +36,10 @@ fn compare(host: &Explained, device: &mut Engine, sample: &Sample) -> (f32, f32)
     let outputs = host.run(&image, &[host.classifier().logits(), host.explanation()]).unwrap();
     let values = |tensor: &Tensor| Vec::<f32>::try_from(tensor.reshape([-1])).unwrap();
     let answer = device.explain(&picture).unwrap();
-    (
-        difference(answer.logits(), &values(&outputs[0])),
-        difference(answer.explanation().values(), &values(&outputs[1])),
-    )
+    [
+        Pair::new(answer.logits(), &values(&outputs[0])),
+        Pair::new(answer.explanation().values(), &values(&outputs[1])),
+    ]
 }
 
 #[test]
@@ -80,21 +72,24 @@ fn the_shipped_model_says_the_same_on_host_and_device() {
     let host = Explained::read(&shipped_model(), Device::Cpu).unwrap();
     let mut device = engine(&shipped_model());
     for sample in SAMPLES {
-        let (logits, map) = compare(&host, &mut device, &sample);
-        assert!(logits < 1e-4 && map < 1e-4, "{}: {logits:e} {map:e}", sample.file);
+        let [logits, map] = run_both(&host, &mut device, &sample);
+        // The host rounds activations to 8 bits, the device clips them to the same ranges.
+        let (logits, map) = (logits.correlation(), map.correlation());
+        assert!(logits > 0.98 && map > 0.98, "{}: {logits} {map}", sample.file);
     }
 }
 
 #[test]
 fn the_shipped_model_is_small_and_says_where_it_comes_from() {
     let bytes = shipped_model().metadata().unwrap().len();
-    assert!(bytes <= 8_000_000, "{bytes} bytes");
+    assert!(bytes <= 7_000_000, "{bytes} bytes");
     let model = ExplainedModel::read(&shipped_model()).unwrap();
     let metadata = model.metadata();
-    assert_eq!(metadata.quantization, Quantization::WeightsInt8);
+    assert_eq!(metadata.quantization, Quantization::Int8);
     assert_eq!(metadata.labels.iter().nth(281), Some("tabby"));
     assert_eq!(metadata.provenance.training["pictures"], "2400");
     assert!(metadata.provenance.scores.contains_key("average-drop-100"));
+    assert!(metadata.provenance.scores["int8-agreement"] >= 97.0);
 }
 
 /// Trains for a moment on the sample photographs and writes the explained model.
@@ -136,7 +131,8 @@ fn what_was_just_trained_runs_on_the_device() {
         let host = Explained::read(&path, Device::Cpu).unwrap();
         let mut device = engine(&path);
         for sample in SAMPLES {
-            let (logits, map) = compare(&host, &mut device, &sample);
+            let [logits, map] = run_both(&host, &mut device, &sample);
+            let (logits, map) = (logits.difference(), map.difference());
             assert!(logits < 1e-4 && map < 1e-4, "{quantization}: {logits:e} {map:e}");
         }
         explains_every_class(&path, &mut device);
@@ -152,5 +148,8 @@ fn explains_every_class(path: &Path, device: &mut Engine) {
     assert_eq!(&own, answer.explanation());
     let second = answer.ranking(2)[1].class;
     let other = device.class_map(&answer, second).unwrap();
-    assert!(difference(other.values(), own.values()) > 0.01, "class {second} has the same map");
+    assert!(
+        Pair::new(other.values(), own.values()).difference() > 0.01,
+        "class {second} has the same map"
+    );
 }

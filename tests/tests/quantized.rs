@@ -19,7 +19,7 @@ use lcam_models::explained::ExplainedModel;
 use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization, Variant};
 use lcam_models::onnx::{read_model, write_model};
 use lcam_models::preprocess::{Normalization, Preprocess};
-use lcam_tests::{SAMPLES, plain_classifier, samples};
+use lcam_tests::{Pair, SAMPLES, plain_classifier, samples};
 use tch::{Device, Tensor};
 
 /// EfficientNet-Lite0 with attention over three layers, drawn at random.
@@ -46,19 +46,6 @@ fn photographs() -> Vec<PathBuf> {
 
 fn engine(path: &Path) -> Engine {
     Engine::load(path, NonZeroUsize::MIN).unwrap()
-}
-
-/// Gives Pearson's correlation.
-fn correlation(one: &[f32], other: &[f32]) -> f64 {
-    assert_eq!(one.len(), other.len());
-    #[expect(clippy::cast_precision_loss, reason = "classes and cells")]
-    let centered = |values: &[f32]| -> Vec<f64> {
-        let mean = values.iter().map(|&x| f64::from(x)).sum::<f64>() / values.len() as f64;
-        values.iter().map(|&x| f64::from(x) - mean).collect()
-    };
-    let (one, other) = (centered(one), centered(other));
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
-    dot(&one, &other) / (dot(&one, &one) * dot(&other, &other)).sqrt()
 }
 
 #[test]
@@ -90,8 +77,8 @@ fn our_quantisers_file_gives_the_hosts_answers() {
         let values = |tensor: &Tensor| Vec::<f32>::try_from(tensor.reshape([-1])).unwrap();
         let answer = device.explain(&picture).unwrap();
         // The device clips activations and does not round them.
-        let logits = correlation(answer.logits(), &values(&outputs[0]));
-        let map = correlation(answer.explanation().values(), &values(&outputs[1]));
+        let logits = Pair::new(answer.logits(), &values(&outputs[0])).correlation();
+        let map = Pair::new(answer.explanation().values(), &values(&outputs[1])).correlation();
         assert!(logits > 0.98 && map > 0.98, "{}: {logits} {map}", sample.file);
         assert!(sample.classes.contains(&answer.predicted().0), "{}", sample.file);
     }
@@ -121,8 +108,8 @@ fn files_of_onnx_runtimes_quantiser_give_its_answers() {
         for sample in SAMPLES {
             let [logits, map] = &answers[sample.file];
             let answer = device.explain(&sample.read().unwrap()).unwrap();
-            let logits = correlation(answer.logits(), logits);
-            let map = correlation(answer.explanation().values(), map);
+            let logits = Pair::new(answer.logits(), logits).correlation();
+            let map = Pair::new(answer.explanation().values(), map).correlation();
             assert!(logits > 0.95 && map > 0.9, "{form}, {}: {logits} {map}", sample.file);
             // A class that was not predicted is explained from the same numbers.
             let second = answer.ranking(2)[1].class;
