@@ -2,8 +2,9 @@
 //!
 //! A picture is suspicious when all of these hold, each from another source:
 //!
-//! - the network names another class than the label, at least as sure as it is of that class's own pictures on average
-//!   (the threshold of confident learning, Northcutt et al. 2021);
+//! - the network names another class than the label, and is surer than it is of the least sure quarter of that class's
+//!   rightly named pictures (confident learning, Northcutt et al. 2021, takes the mean, which passes over half of the
+//!   wrong labels by chance alone; the two rules below make up for the lower threshold);
 //! - of its nearest neighbours by what the network sees, [`AGREEING`] bear the label that the network names: pictures of
 //!   a thing that the network always takes for another have each other as neighbours, and are not suspicious;
 //! - the map is gathered on something, and on the object where a mask tells where that is.
@@ -22,12 +23,16 @@ pub const TOLERATED: f64 = 0.01;
 /// Maps that are spread wider than this share of the maps of rightly named pictures count as diffuse.
 pub const DIFFUSE_ABOVE: f64 = 0.95;
 
+/// The share of a class's rightly named pictures that may be less sure than a wrong label's.
+pub const LESS_SURE: f64 = 0.25;
+
 /// What is usual for a model on these pictures.
 #[derive(Clone, Debug)]
 pub struct Norms {
     /// Above this spread a map is diffuse.
     pub spread: f64,
-    /// For each class the mean confidence in it over the pictures labelled so; nothing where there is none.
+    /// For each class the confidence that all but [`LESS_SURE`] of its rightly named pictures have; nothing where there
+    /// is none.
     pub confidences: Vec<Option<f64>>,
 }
 
@@ -37,16 +42,17 @@ impl Norms {
     pub fn of(records: &[Record], classes: usize) -> Self {
         let right = records.iter().filter(|record| !record.is_error());
         let spreads: Vec<f64> = right.map(|record| record.attention.spread).collect();
-        let mut sums = vec![(0.0, 0.0); classes];
-        for (record, truth) in records.iter().filter_map(|r| Some((r, r.truth?))) {
-            if let Some((sum, count)) = sums.get_mut(truth) {
-                *sum += record.truth_confidence;
-                *count += 1.0;
+        let mut confidences = vec![Vec::new(); classes];
+        for record in records.iter().filter(|record| record.truth == Some(record.named)) {
+            if let Some(of_class) = confidences.get_mut(record.named) {
+                of_class.push(record.confidence);
             }
         }
+        let usual =
+            |of_class: &Vec<f64>| (!of_class.is_empty()).then(|| quantile(of_class, LESS_SURE));
         Self {
             spread: quantile(&spreads, DIFFUSE_ABOVE),
-            confidences: sums.into_iter().map(|(s, n)| (n > 0.0).then(|| s / n)).collect(),
+            confidences: confidences.iter().map(usual).collect(),
         }
     }
 
@@ -86,8 +92,7 @@ pub fn suspicious(records: &[Record], norms: &Norms) -> Vec<usize> {
 fn supports(record: &Record, norms: &Norms) -> bool {
     let usual = norms.confidences.get(record.named).copied().flatten();
     record.is_error()
-        // A mean of equal values may be a rounding above them.
-        && usual.is_some_and(|usual| record.confidence >= usual - 1e-9)
+        && usual.is_some_and(|usual| record.confidence >= usual)
         && !norms.is_diffuse(record)
         && record.object.is_none_or(|object| object.points_at_it)
 }

@@ -15,7 +15,7 @@ use super::finding::{Effect, Finding, Kind, LEAST_PICTURES, SIGNIFICANT, percent
 use super::probe::{Probe, Probed};
 use super::record::Record;
 use super::regions::{COUNT, Region, SIDE};
-use super::statistics::{benjamini_hochberg, holm, mean, number, separation};
+use super::statistics::{Separation, benjamini_hochberg, holm, mean, number, separation};
 use super::{AnalyzeError, Subject};
 
 /// The least Cliff's delta of attention that makes a place suspicious: a medium effect (Romano et al. 2006).
@@ -51,6 +51,8 @@ struct Cell {
     index: usize,
     by_colour: bool,
     delta: f64,
+    /// How much more attention, or how much nearer a colour, than other pictures have there, on average.
+    strength: f64,
     p: f64,
 }
 
@@ -245,12 +247,14 @@ fn cells(records: &[Record], class: usize, own: &[usize]) -> Vec<Cell> {
         let distance = |of: &[usize]| -> Vec<f64> {
             of.iter().map(|&i| distance(records[i].appearance.colors[index], median)).collect()
         };
-        let attention = separation(&attention(own), &attention(&others));
-        let color = separation(&distance(&others), &distance(own));
+        let compare = |larger: &[f64], smaller: &[f64]| {
+            (separation(larger, smaller), mean(larger) - mean(smaller))
+        };
+        let attention = compare(&attention(own), &attention(&others));
+        let color = compare(&distance(&others), &distance(own));
         for (by_colour, found_here) in [(false, attention), (true, color)] {
-            if let Some(found_here) = found_here {
-                let (delta, p) = (found_here.delta, found_here.p);
-                found.push(Cell { class, index, by_colour, delta, p });
+            if let (Some(Separation { delta, p }), strength) = found_here {
+                found.push(Cell { class, index, by_colour, delta, strength, p });
             }
         }
     }
@@ -269,18 +273,24 @@ fn distance(color: [u8; 3], other: [f64; 3]) -> f64 {
     color.iter().zip(other).map(|(&a, b)| (f64::from(a) - b).powi(2)).sum::<f64>().sqrt()
 }
 
-/// Joins cells into small boxes: each begins at the cell that stands out most and takes in those beside it.
+/// Joins cells into small boxes: each begins at the cell that stands out most and takes in those beside it that stand
+/// out half as much, which is how far a peak is said to reach.
 fn boxes(class: usize, mut cells: Vec<Cell>) -> Vec<Candidate> {
-    cells.sort_by(|a, b| b.delta.total_cmp(&a.delta).then(a.index.cmp(&b.index)));
+    cells.sort_by(|a, b| b.strength.total_cmp(&a.strength).then(a.index.cmp(&b.index)));
     let mut found: Vec<Candidate> = Vec::new();
     while let (Some(first), true) = (cells.first(), found.len() < PLACES_A_CLASS) {
         let (mut region, delta) = (Region::cell(first.index), first.delta);
+        let reach = first.strength / 2.0;
+        let near: Vec<Region> = cells
+            .iter()
+            .filter(|cell| cell.strength >= reach)
+            .map(|cell| Region::cell(cell.index))
+            .collect();
         // Once more after each that was taken in: it may have brought another beside the box.
-        while let Some(next) = cells.iter().map(|cell| Region::cell(cell.index)).find(|&cell| {
+        while let Some(&next) = near.iter().find(|&&cell| {
             let both = region.with(cell);
-            both != region
-                && region.touches(cell)
-                && both.sides().iter().all(|&side| side <= LARGEST_SIDE)
+            let is_small = both.sides().iter().all(|&side| side <= LARGEST_SIDE);
+            both != region && region.touches(cell) && is_small
         }) {
             region = region.with(next);
         }
@@ -348,12 +358,21 @@ mod tests {
 
     #[test]
     fn cells_join_into_small_boxes() {
-        let cell =
-            |index: usize, delta: f64| Cell { class: 0, index, by_colour: false, delta, p: 0.0 };
-        let found =
-            boxes(0, vec![cell(0, 0.9), cell(1, 0.8), cell(9, 0.7), cell(63, 0.6), cell(3, 0.5)]);
-        let sides: Vec<[usize; 2]> = found.iter().map(|place| place.region.sides()).collect();
-        assert_eq!(sides, [[2, 2], [1, 1], [1, 1]]);
+        let cell = |(index, strength): (usize, f64)| Cell {
+            class: 0,
+            index,
+            by_colour: false,
+            delta: 0.9,
+            strength,
+            p: 0.0,
+        };
+        let sides = |cells: &[(usize, f64)]| -> Vec<[usize; 2]> {
+            let found = boxes(0, cells.iter().copied().map(cell).collect());
+            found.iter().map(|place| place.region.sides()).collect()
+        };
+        let apart = sides(&[(0, 0.9), (1, 0.8), (9, 0.7), (63, 0.6), (3, 0.5)]);
+        assert_eq!(apart, [[2, 2], [1, 1], [1, 1]]);
+        assert_eq!(sides(&[(0, 0.9), (1, 0.46), (8, 0.44)]), [[2, 1]], "half as much is the edge");
         assert!((largest_place() - 9.0 / 64.0).abs() < 1e-12);
     }
 

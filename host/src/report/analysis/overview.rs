@@ -146,7 +146,8 @@ pub(super) fn rules() -> Markup {
         (
             "labels",
             format!(
-                "The network is as sure of another class as of that class’s own pictures, {} of the five nearest pictures bear that class’s label, and the map is gathered, on the object where a mask tells. More than {} of the labels are so.",
+                "The network is surer of another class than of the least sure {} of that class’s rightly named pictures, {} of the five nearest pictures bear that class’s label, and the map is gathered, on the object where a mask tells. More than {} of the labels are so.",
+                share(labels::LESS_SURE),
                 labels::AGREEING,
                 share(labels::TOLERATED)
             ),
