@@ -107,7 +107,7 @@ pub fn confusions(records: &[Record]) -> Vec<Confusion> {
     }
     let mut found: Vec<Confusion> =
         pairs.into_iter().map(|(pair, inside)| confusion(records, pair, inside)).collect();
-    found.sort_by(|a, b| b.pictures.cmp(&a.pictures));
+    found.sort_by_key(|found| std::cmp::Reverse(found.pictures));
     found
 }
 
