@@ -96,7 +96,9 @@ mod tests {
         thread::sleep(Duration::from_millis(52));
         let late = clock.wait(Duration::ZERO).unwrap();
         assert!(late >= 10, "{late}");
-        assert_eq!(clock.wait(Duration::from_secs(5)), Some(late + 1));
+        // A busy machine may miss one more.
+        let next = clock.wait(Duration::from_secs(5)).unwrap();
+        assert!(next > late, "{next} after {late}");
     }
 
     #[test]
