@@ -20,6 +20,8 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
+use crate::engine::{Execution, Precision};
+
 use console::Console;
 
 /// Names what a picture shows and draws why, in one pass.
@@ -55,12 +57,17 @@ struct Running {
     /// Threads to run the network on [default: all cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
+    /// The numbers to compute in: auto, float or int8; auto is int8 for a quantised file on a processor that has kernels
+    /// for it.
+    #[arg(long, value_name = "NAME", default_value_t)]
+    precision: Precision,
 }
 
 impl Running {
-    fn threads(&self) -> NonZeroUsize {
+    fn execution(&self) -> Execution {
         let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        self.threads.and_then(|threads| NonZeroUsize::new(threads.into())).unwrap_or_else(all)
+        let threads = self.threads.and_then(|threads| NonZeroUsize::new(threads.into()));
+        Execution { threads: threads.unwrap_or_else(all), precision: self.precision }
     }
 }
 

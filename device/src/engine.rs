@@ -13,14 +13,16 @@
 //!
 //! Not promised: that a model is right, or that loading is fast.
 
+mod arithmetic;
 mod dequantize;
 mod guard;
+mod integer;
 mod limits;
 mod network;
+mod precision;
 mod reduce;
 mod translate;
 
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
@@ -30,10 +32,11 @@ use lcam_models::map::{ClassMap, MapError};
 use lcam_models::metadata::Metadata;
 use lcam_models::scores::{Ranked, softmax, top_k};
 
-pub use dequantize::Arithmetic;
+pub use arithmetic::Arithmetic;
 pub use guard::{GuardError, OPERATORS};
 pub use limits::{LimitError, Limits};
 pub use network::{Network, NetworkError, instruction_sets};
+pub use precision::{Execution, Precision};
 
 /// The runtime and its version.
 pub const RUNTIME: &str = "tract 0.23.9";
@@ -120,21 +123,24 @@ impl Engine {
     ///
     /// # Errors
     /// Returns [`LoadError`] for a file that is no usable explained model.
-    pub fn load(path: &Path, threads: NonZeroUsize) -> Result<Self, LoadError> {
+    pub fn load(path: &Path, execution: impl Into<Execution>) -> Result<Self, LoadError> {
         let model = ExplainedModel::read(path)?;
-        Self::new(model, threads)
+        Self::new(model, execution)
             .map_err(|problem| LoadError::Network { path: path.to_owned(), problem })
     }
 
-    /// Prepares a checked model to run on so many threads.
+    /// Prepares a checked model to run on so many threads, in such numbers.
     ///
     /// # Errors
     /// Returns [`NetworkError`] when the network is beyond the [`Limits`] or cannot be run.
-    pub fn new(model: ExplainedModel, threads: NonZeroUsize) -> Result<Self, NetworkError> {
+    pub fn new(
+        model: ExplainedModel,
+        execution: impl Into<Execution>,
+    ) -> Result<Self, NetworkError> {
         let (proto, metadata, attention) = model.into_parts();
         let mut outputs = vec![LOGITS, EXPLANATION];
         outputs.extend(attention.adapters());
-        let network = Network::new(proto, &outputs, threads)?;
+        let network = Network::new(proto, &outputs, execution)?;
         Ok(Self { network, metadata, attention })
     }
 

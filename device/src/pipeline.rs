@@ -18,7 +18,6 @@ mod shared;
 
 use std::error::Error;
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
@@ -34,6 +33,7 @@ pub use publish::OpenButtons;
 
 use crate::camera::Camera;
 use crate::control::{Command, DisplayMode};
+use crate::engine::Execution;
 use crate::journal::note;
 use crate::panel::Panel;
 use crate::processors::Processors;
@@ -58,8 +58,8 @@ const FINISH_WITHIN: Duration = Duration::from_secs(5);
 /// How the network runs.
 #[derive(Clone, Debug)]
 pub struct Running {
-    /// The threads of the network.
-    pub threads: NonZeroUsize,
+    /// The threads of the network, and the numbers that it computes in.
+    pub execution: Execution,
     /// The processors that they run on; all when there is none.
     pub processors: Option<Processors>,
     /// This program, which tries new models in a process of its own.

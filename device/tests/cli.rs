@@ -84,7 +84,7 @@ fn explains_pictures_into_a_folder() {
     let printed = desk.succeed(&["explain", "tiny.onnx", "red.png", "blue.png", "--top-k", "2"]);
     let lines: Vec<&str> = printed.lines().collect();
     assert_eq!(lines.len(), 6, "{printed}");
-    assert_eq!(lines[0], "red.png -> explained/red.png");
+    assert_eq!(lines[0], "red.png -> explained/red.png (float)");
     assert!(lines[1].ends_with("%  red") && lines[4].ends_with("%  blue"), "{printed}");
     for name in ["red", "blue"] {
         let drawn = image::open(desk.path(&format!("explained/{name}.png"))).unwrap();

@@ -186,7 +186,7 @@ impl Setup {
             model: self.folder.path().join("tiny.onnx"),
             state: self.folder.path().join("state"),
             running: Running {
-                threads: NonZeroUsize::MIN,
+                execution: NonZeroUsize::MIN.into(),
                 processors: None,
                 program: self.program,
                 model_memory_mb: 1024,

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lcam_device::engine::Engine;
+use lcam_device::engine::{Engine, Execution, Precision};
 use lcam_host::attention::Attention;
 use lcam_host::classifier::Classifier;
 use lcam_host::evaluate::Explained;
@@ -44,8 +44,8 @@ fn photographs() -> Vec<PathBuf> {
     SAMPLES.iter().map(|sample| samples().join(sample.file)).collect()
 }
 
-fn engine(path: &Path) -> Engine {
-    Engine::load(path, NonZeroUsize::MIN).unwrap()
+fn engine(path: &Path, precision: Precision) -> Engine {
+    Engine::load(path, Execution { threads: NonZeroUsize::MIN, precision }).unwrap()
 }
 
 #[test]
@@ -63,10 +63,16 @@ fn our_quantisers_file_gives_the_hosts_answers() {
     write_model(&path, found.model.proto()).unwrap();
 
     let host = Explained::read(&path, Device::Cpu).unwrap();
-    let mut device = engine(&path);
-    let arithmetic = device.network().arithmetic().to_string();
+    // In floating point the device clips activations and does not round them; in integers it computes what the host does.
+    let mut devices = [(Precision::Float, 0.98), (Precision::Int8, 0.99)]
+        .map(|(precision, least)| (engine(&path, precision), least));
+    let arithmetic = devices[0].0.network().arithmetic().to_string();
     let expected = "float32, weights widened from int8, activations clipped to their uint8 ranges";
     assert_eq!(arithmetic, expected);
+    let arithmetic = devices[1].0.network().arithmetic().to_string();
+    assert!(arithmetic.starts_with("int8 by "), "{arithmetic}");
+    let (_, rest) = arithmetic.split_once("; float32: ").unwrap();
+    assert!(!rest.contains("Conv") && !rest.contains("Gemm"), "{arithmetic}");
     let preprocess = *host.preprocess();
     let (height, width) = (preprocess.input.height.into(), preprocess.input.width.into());
     for sample in SAMPLES {
@@ -75,12 +81,14 @@ fn our_quantisers_file_gives_the_hosts_answers() {
             Tensor::from_slice(&preprocess.prepare(&picture)).reshape([1, 3, height, width]);
         let outputs = host.run(&image, &[host.classifier().logits(), host.explanation()]).unwrap();
         let values = |tensor: &Tensor| Vec::<f32>::try_from(tensor.reshape([-1])).unwrap();
-        let answer = device.explain(&picture).unwrap();
-        // The device clips activations and does not round them.
-        let logits = Pair::new(answer.logits(), &values(&outputs[0])).correlation();
-        let map = Pair::new(answer.explanation().values(), &values(&outputs[1])).correlation();
-        assert!(logits > 0.98 && map > 0.98, "{}: {logits} {map}", sample.file);
-        assert!(sample.classes.contains(&answer.predicted().0), "{}", sample.file);
+        for (device, least) in &mut devices {
+            let answer = device.explain(&picture).unwrap();
+            let logits = Pair::new(answer.logits(), &values(&outputs[0])).correlation();
+            let map = Pair::new(answer.explanation().values(), &values(&outputs[1])).correlation();
+            let name = format!("{}, {}", sample.file, device.network().arithmetic().precision());
+            assert!(logits > *least && map > *least, "{name}: {logits} {map}");
+            assert!(sample.classes.contains(&answer.predicted().0), "{name}");
+        }
     }
 }
 
@@ -102,7 +110,7 @@ fn files_of_onnx_runtimes_quantiser_give_its_answers() {
         serde_json::from_slice(&answers).unwrap();
     assert_eq!(answers.len(), 4);
     for (form, answers) in answers {
-        let mut device = engine(&folder.path().join(format!("{form}.onnx")));
+        let mut device = engine(&folder.path().join(format!("{form}.onnx")), Precision::Float);
         let arithmetic = device.network().arithmetic().to_string();
         assert!(arithmetic.contains("clipped") && !arithmetic.contains("rounded"), "{arithmetic}");
         for sample in SAMPLES {

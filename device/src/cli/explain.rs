@@ -65,13 +65,15 @@ struct Report {
     output: String,
     top: Vec<ClassConfidence>,
     explained: Vec<ClassConfidence>,
+    /// The numbers that the network computed in: float or int8.
+    precision: &'static str,
     /// How long the network's pass took.
     pass_ms: f64,
 }
 
 impl Explain {
     pub(super) fn run(&self, console: &mut Console) -> Result<()> {
-        let mut engine = Engine::load(&self.model, self.running.threads())?;
+        let mut engine = Engine::load(&self.model, self.running.execution())?;
         let classes = self.find_classes(&engine)?;
         let inputs: Vec<&Path> =
             self.images.iter().chain([&self.model]).map(PathBuf::as_path).collect();
@@ -136,6 +138,7 @@ impl Explain {
             output: String::new(),
             top: ranking.iter().take(self.top_k).map(|r| entry(&r.class)).collect(),
             explained: classes.iter().map(entry).collect(),
+            precision: engine.network().arithmetic().precision(),
             pass_ms: pass.as_secs_f64() * 1e3,
         };
         let png = draw(engine, &picture, &report.top, &report.explained, &maps, self.size)
@@ -156,8 +159,8 @@ impl Explain {
         if self.json {
             return Ok(serde_json::to_string(report)?);
         }
-        let mut lines =
-            vec![format!("{} -> {}", one_line(&report.image), one_line(&report.output))];
+        let (image, output) = (one_line(&report.image), one_line(&report.output));
+        let mut lines = vec![format!("{image} -> {output} ({})", report.precision)];
         let line = |entry: &ClassConfidence| {
             format!("{:7.2} %  {}", entry.confidence * 100.0, one_line(&entry.label))
         };

@@ -61,7 +61,7 @@ impl Info {
         let model = ExplainedModel::read(&self.model)?;
         let operators = count_operators(model.proto());
         let opset = model.proto().opset();
-        let engine = Engine::new(model, self.running.threads())
+        let engine = Engine::new(model, self.running.execution())
             .map_err(|problem| LoadError::Network { path: self.model.clone(), problem })?;
         let bytes = std::fs::metadata(&self.model)
             .with_context(|| format!("cannot read {}", self.model.display()))?

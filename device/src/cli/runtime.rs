@@ -10,6 +10,8 @@ use crate::engine::{Network, RUNTIME, instruction_sets};
 #[derive(Debug, Serialize)]
 pub(super) struct Runtime {
     engine: &'static str,
+    /// float or int8.
+    precision: &'static str,
     arithmetic: String,
     threads: usize,
     instruction_sets: Vec<String>,
@@ -21,6 +23,7 @@ impl Runtime {
     pub(super) fn new(network: &Network) -> Self {
         Self {
             engine: RUNTIME,
+            precision: network.arithmetic().precision(),
             arithmetic: network.arithmetic().to_string(),
             threads: network.threads().get(),
             instruction_sets: instruction_sets(),
@@ -32,6 +35,7 @@ impl Runtime {
     pub(super) fn lines(&self) -> Vec<(&'static str, String)> {
         vec![
             ("runtime", format!("{}, {} threads", self.engine, self.threads)),
+            ("precision", self.precision.to_owned()),
             ("arithmetic", self.arithmetic.clone()),
             ("instructions", self.instruction_sets.join(" ")),
             ("kernels", counted(&self.kernels)),

@@ -11,7 +11,7 @@ use lcam_models::onnx::tensor_proto::DataLocation;
 use lcam_models::onnx::{ModelProto, decode_model};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Execution, Precision};
 
 /// Loads a model and runs it once, in limited memory.
 #[derive(Debug, Args)]
@@ -21,6 +21,9 @@ pub(super) struct TryModel {
     /// The address space that the process may use, in MB.
     #[arg(long, value_name = "MB", default_value_t = 1024)]
     memory_mb: u64,
+    /// The numbers to compute in.
+    #[arg(long, value_name = "NAME", default_value_t)]
+    precision: Precision,
 }
 
 impl TryModel {
@@ -38,7 +41,8 @@ impl TryModel {
             "{}: its weights are in other files (external data); a device takes one file: python -c \"import onnx; onnx.save(onnx.load('MODEL.onnx'), 'WHOLE.onnx')\" makes one",
             self.model.display()
         );
-        let mut engine = Engine::load(&self.model, NonZeroUsize::MIN)?;
+        let execution = Execution { threads: NonZeroUsize::MIN, precision: self.precision };
+        let mut engine = Engine::load(&self.model, execution)?;
         let name = || self.model.display().to_string();
         let input = engine.metadata().preprocess.input;
         let picture = RgbImage::from_fn(input.width, input.height, |x, y| {

@@ -1,4 +1,5 @@
-//! Quantised graphs as float32 ones, before the runtime reads them.
+//! Quantised graphs as float32 ones, before the runtime reads them: what `--precision float` computes, and of a network
+//! in integers what is left to the runtime.
 //!
 //! The runtime computes in float32 what lies between `DequantizeLinear` and `QuantizeLinear` (QDQ), and is slower with
 //! these nodes than without. So they are worked out here:
@@ -18,42 +19,15 @@ mod pair;
 mod range;
 
 use std::collections::{BTreeSet, HashSet};
-use std::fmt;
 
 use lcam_models::onnx::{Constants, GraphProto, NodeProto, TensorProto};
 
+use super::arithmetic::Arithmetic;
 use super::guard::GuardError;
 use super::limits::Limits;
 use activations::clip_activations;
 use pair::Integers;
-
-/// In which numbers a network computes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Arithmetic {
-    /// The integers that weights were widened from.
-    weights: BTreeSet<&'static str>,
-    /// The integers to whose ranges activations are clipped.
-    activations: BTreeSet<&'static str>,
-    /// How many tensors the runtime rounds to integers.
-    rounded: usize,
-}
-
-impl fmt::Display for Arithmetic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |names: &BTreeSet<&str>| names.iter().copied().collect::<Vec<_>>().join(" and ");
-        f.write_str("float32")?;
-        if !self.weights.is_empty() {
-            write!(f, ", weights widened from {}", list(&self.weights))?;
-        }
-        if !self.activations.is_empty() {
-            write!(f, ", activations clipped to their {} ranges", list(&self.activations))?;
-        }
-        match self.rounded {
-            0 => Ok(()),
-            rounded => write!(f, ", {rounded} tensors rounded to integers"),
-        }
-    }
-}
+pub(super) use range::cut_by;
 
 /// The oldest operator set whose `Clip` takes its bounds as tensors.
 const CLIP_TAKES_TENSORS: i64 = 11;
@@ -68,8 +42,7 @@ pub(super) fn widen(
     opset: i64,
     limits: &Limits,
 ) -> Result<Arithmetic, GuardError> {
-    let mut arithmetic =
-        Arithmetic { weights: widen_constants(graph, limits)?, ..Arithmetic::default() };
+    let mut arithmetic = Arithmetic::widened(widen_constants(graph, limits)?);
     let is_quantizer = |node: &&NodeProto| node.op_type() == "QuantizeLinear";
     if opset >= CLIP_TAKES_TENSORS && graph.node.iter().any(|node| is_quantizer(&node)) {
         arithmetic.activations = clip_activations(graph);

@@ -1,23 +1,26 @@
 //! A network in the runtime: read once, run for every picture.
 
-use std::collections::BTreeMap;
+mod part;
+mod plan;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use lcam_models::explained::IMAGE;
-use lcam_models::onnx::{ModelProto, tensor_proto::DataType};
-use tract_core::internal::{
-    Datum, IntoTValue, RunOptions, Tensor, TractError, TractResult, TypedModel, TypedSimplePlan,
-    TypedSimpleState, ensure, tvec,
-};
-use tract_core::ops::matmul::optimized::OptMatMul;
+use lcam_models::onnx::{GraphProto, ModelProto, tensor_proto::DataType};
+use tract_core::internal::{Datum, Tensor, TractError, TractResult, ensure};
 use tract_linalg::multithread::Executor;
 
-use super::dequantize::{Arithmetic, widen};
+use super::arithmetic::Arithmetic;
+use super::dequantize::widen;
 use super::guard::{self, GuardError};
+use super::integer::Program;
 use super::limits::{LimitError, Limits};
+use super::precision::{Execution, Precision};
 use super::reduce::{name_constants, select_outputs};
-use super::translate::translate;
 use crate::isolate;
+use part::{Part, Values};
 
 /// A network could not be loaded or run.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +42,12 @@ pub enum NetworkError {
         /// What it said.
         reason: String,
     },
+    /// Integers were asked for, and there are none.
+    #[error(
+        "int8 was asked for, but the file has no layer of 8-bit weights and activations that this program computes in \
+         integers; quantise it, or ask for auto or float"
+    )]
+    NoIntegers,
     /// The input is not as large as the network's.
     #[error("the network takes {expected} values but was given {found}")]
     Input {
@@ -49,9 +58,13 @@ pub enum NetworkError {
     },
 }
 
-/// A network that is ready to run.
+/// A network that is ready to run: integer operators and the runtime, which take turns.
 pub struct Network {
-    state: TypedSimpleState,
+    /// The integer operators, if there are any.
+    program: Option<Program>,
+    /// What the runtime computes, in as many parts as the program has.
+    parts: Vec<Option<Part>>,
+    outputs: Vec<String>,
     input: Vec<usize>,
     multiply_adds: u64,
     arithmetic: Arithmetic,
@@ -73,20 +86,26 @@ impl Network {
     /// must have been checked.
     ///
     /// # Errors
-    /// Returns [`NetworkError`] when the network is beyond the [`Limits`] or the runtime refuses it.
+    /// Returns [`NetworkError`] when the network is beyond the [`Limits`], the runtime refuses it, or integers were
+    /// asked for and there are none.
     pub fn new(
         mut model: ModelProto,
         outputs: &[&str],
-        threads: NonZeroUsize,
+        execution: impl Into<Execution>,
     ) -> Result<Self, NetworkError> {
+        let Execution { threads, precision } = execution.into();
         let limits = Limits::DEFAULT;
         guard::check(&model, &limits)?;
-        let (input, arithmetic) = take_graph(&mut model, outputs, &limits)?;
-        let translated = runtime("read", || translate(&model, &limits))?;
-        drop(model);
-        let multiply_adds = translated.multiply_adds;
-        let state = runtime("optimise", || prepare(translated.model, threads))?;
-        Ok(Self { state, input, multiply_adds, arithmetic, threads })
+        let input = take_graph(&mut model, outputs)?;
+        let executor = executor(threads);
+        let planned = plan::integers(&model, &input, precision, &executor)?;
+        let Planned { program, parts, multiply_adds, arithmetic } = match planned {
+            Some(planned) => planned,
+            None if precision == Precision::Int8 => return Err(NetworkError::NoIntegers),
+            None => in_floating_point(model, outputs, &executor)?,
+        };
+        let outputs = outputs.iter().map(|&name| name.to_owned()).collect();
+        Ok(Self { program, parts, outputs, input, multiply_adds, arithmetic, threads })
     }
 
     /// Runs the network on 3 x height x width values, row by row, and gives the outputs in the order in
@@ -101,16 +120,24 @@ impl Network {
         if image.len() != expected {
             return Err(NetworkError::Input { expected, found: image.len() });
         }
-        let state = &mut self.state;
-        let input = &self.input;
+        let Self { program, parts, outputs, input, .. } = self;
         let result = runtime("run", || {
             let image = Tensor::from_shape(input, &image)?;
-            let outputs = state.run(tvec![image.into_tvalue()])?;
-            outputs.iter().map(|output| to_values(output)).collect()
+            let mut values = Values(HashMap::from([(IMAGE.to_owned(), Arc::new(image))]));
+            for (number, part) in parts.iter_mut().enumerate() {
+                if let Some(program) = program {
+                    program.run(number, &mut values)?;
+                }
+                if let Some(part) = part {
+                    part.run(&mut values)?;
+                }
+            }
+            outputs.iter().map(|name| to_values(values.get(name)?)).collect()
         });
         if result.is_err() {
-            // A state that failed half-way is not to be trusted.
-            self.state = runtime("restart", || self.state.plan().clone().spawn())?;
+            // What failed half-way is not to be trusted.
+            self.program.iter_mut().for_each(Program::restore);
+            runtime("restart", || self.parts.iter_mut().flatten().try_for_each(Part::restart))?;
         }
         result
     }
@@ -133,19 +160,42 @@ impl Network {
         self.threads
     }
 
-    /// Counts by name the matrix kernels that the runtime chose for this machine.
+    /// Counts by name the matrix kernels that were chosen for this machine: the runtime's, and those of integers.
     #[must_use]
     pub fn kernels(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
-        for node in self.state.model().nodes() {
-            let matmul = node.op_as::<OptMatMul>();
-            // Of several forms of one product the first is the usual one.
-            if let Some(kernel) = matmul.and_then(|matmul| matmul.mmm.first()) {
-                *counts.entry(kernel.name().to_owned()).or_insert(0) += 1;
-            }
+        if let Some(kernels) = self.arithmetic.integer_kernels() {
+            let (name, count) = (format!("int8 {kernels}"), self.arithmetic.integer_operators());
+            counts.insert(name, count.values().sum());
         }
+        self.parts.iter().flatten().for_each(|part| part.count_kernels(&mut counts));
         counts
     }
+}
+
+/// How a network is computed.
+struct Planned {
+    program: Option<Program>,
+    parts: Vec<Option<Part>>,
+    multiply_adds: u64,
+    arithmetic: Arithmetic,
+}
+
+/// Gives all of a network to the runtime, in float32.
+fn in_floating_point(
+    mut model: ModelProto,
+    outputs: &[&str],
+    executor: &Executor,
+) -> Result<Planned, NetworkError> {
+    let limits = Limits::DEFAULT;
+    let opset = model.opset().unwrap_or(0);
+    let mut graph = model.graph.take().unwrap_or_default();
+    let arithmetic = widen(&mut graph, opset, &limits)?;
+    model.graph = Some(graph);
+    let given: BTreeSet<&str> = outputs.iter().copied().collect();
+    let given = given.into_iter().map(str::to_owned).collect();
+    let (part, multiply_adds) = Part::new(model, vec![IMAGE.to_owned()], given, executor)?;
+    Ok(Planned { program: None, parts: vec![Some(part)], multiply_adds, arithmetic })
 }
 
 /// Names the sets of instructions for which the runtime has kernels on this machine.
@@ -154,44 +204,38 @@ pub fn instruction_sets() -> Vec<String> {
     tract_linalg::isa::native().iter().map(|isa| isa.name().to_owned()).collect()
 }
 
-/// Reduces a model to what computes the outputs, in float32, and gives the shape of its input.
-fn take_graph(
-    model: &mut ModelProto,
-    outputs: &[&str],
-    limits: &Limits,
-) -> Result<(Vec<usize>, Arithmetic), NetworkError> {
+/// Reduces a model to what computes the outputs, and gives the shape of its input.
+fn take_graph(model: &mut ModelProto, outputs: &[&str]) -> Result<Vec<usize>, NetworkError> {
     // Names, labels and provenance are of no use to the runtime.
     model.metadata_props.clear();
-    let opset = model.opset().unwrap_or(0);
-    let (mut shape, mut arithmetic) = (None, Arithmetic::default());
+    let mut shape = None;
     if let Some(graph) = &mut model.graph {
         name_constants(graph);
         select_outputs(graph, outputs);
-        arithmetic = widen(graph, opset, limits)?;
-        graph.input.retain(|input| input.name() == IMAGE);
-        let image = graph
-            .input
-            .first()
-            .filter(|input| input.element_type() == Some(DataType::Float.into()));
-        shape = image
-            .and_then(|input| input.tensor_shape())
-            .and_then(|shape| shape.into_iter().collect::<Option<Vec<usize>>>());
+        shape = input_shape(graph);
     }
-    let shape = shape.ok_or_else(|| NetworkError::Runtime {
+    shape.ok_or_else(|| NetworkError::Runtime {
         stage: "read",
         reason: format!("it has no input `{IMAGE}` of fixed shape"),
-    })?;
-    Ok((shape, arithmetic))
+    })
 }
 
-fn prepare(model: TypedModel, threads: NonZeroUsize) -> TractResult<TypedSimpleState> {
-    let executor = match threads.get() {
+/// Leaves no input but the image, and gives its shape.
+fn input_shape(graph: &mut GraphProto) -> Option<Vec<usize>> {
+    graph.input.retain(|input| input.name() == IMAGE);
+    let image = graph.input.first()?;
+    if image.element_type() != Some(DataType::Float.into()) {
+        return None;
+    }
+    image.tensor_shape()?.into_iter().collect()
+}
+
+/// Gives the threads that integer operators and the runtime share.
+fn executor(threads: NonZeroUsize) -> Executor {
+    match threads.get() {
         1 => Executor::SingleThread,
         threads => Executor::multithread_with_name(threads, isolate::THREAD_NAME),
-    };
-    let options = RunOptions { executor: Some(executor), ..RunOptions::default() };
-    let model = model.into_optimized()?;
-    TypedSimplePlan::new_with_options(model, &options)?.spawn()
+    }
 }
 
 fn to_values(tensor: &Tensor) -> TractResult<Vec<f32>> {
@@ -227,3 +271,6 @@ fn one_line(stage: &'static str, error: &TractError) -> NetworkError {
     }
     NetworkError::Runtime { stage, reason }
 }
+
+#[cfg(test)]
+mod tests;

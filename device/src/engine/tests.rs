@@ -1,5 +1,7 @@
 //! The engine on the tiny model.
 
+use std::num::NonZeroUsize;
+
 use image::Rgb;
 
 use super::*;

@@ -198,7 +198,7 @@ impl Keeper {
     /// Loads a file on the processors that the network may use; its threads stay on those of their maker.
     fn load(&self, file: &Path) -> Result<Loaded, ModelError> {
         self.running.pin();
-        let engine = Engine::load(file, self.running.threads)?;
+        let engine = Engine::load(file, self.running.execution)?;
         let problem = |problem| ModelError::Read { path: file.to_owned(), problem };
         Ok(Loaded { engine, sha256: sha256(file).map_err(problem)? })
     }
@@ -238,6 +238,8 @@ fn try_out(running: &Running, file: &Path, stops: Stops) -> Result<(), String> {
         .arg(file)
         .arg("--memory-mb")
         .arg(memory_mb.to_string())
+        .arg("--precision")
+        .arg(running.execution.precision.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

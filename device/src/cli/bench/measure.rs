@@ -73,11 +73,11 @@ pub(super) struct Measured {
 /// Loads the model and runs the frames.
 pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     let name = || bench.model.display().to_string();
-    let threads = bench.running.threads();
+    let execution = bench.running.execution();
     let start = Instant::now();
     let model = ExplainedModel::read(&bench.model)?;
     let preprocess = model.metadata().preprocess;
-    let network = |proto| Network::new(proto, &[LOGITS], threads).with_context(name);
+    let network = |proto| Network::new(proto, &[LOGITS], execution).with_context(name);
     let (load_ms, mut classifier, mut explained);
     if bench.only == Some(Form::Classifier) {
         classifier = Some(network(model.into_parts().0)?);
@@ -85,7 +85,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
         load_ms = milliseconds(start);
     } else {
         let copy = bench.only.is_none().then(|| model.proto().clone());
-        explained = Some(Engine::new(model, threads).with_context(name)?);
+        explained = Some(Engine::new(model, execution).with_context(name)?);
         load_ms = milliseconds(start);
         classifier = copy.map(network).transpose()?;
     }

@@ -13,6 +13,7 @@ use crate::browser::{Browser, BrowserAddress};
 use crate::buttons::{ButtonWiring, Buttons};
 use crate::camera::{self, Camera, CameraAddress, CameraError, CameraOptions};
 use crate::control::Command;
+use crate::engine::Execution;
 use crate::journal::note;
 use crate::panel::{self, PanelAddress};
 use crate::pipeline::{
@@ -74,7 +75,10 @@ pub(super) fn assemble(options: &Options) -> Result<Parts> {
 fn running(options: &Options) -> Result<Running> {
     let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     Ok(Running {
-        threads: options.threads.and_then(|n| NonZeroUsize::new(n.into())).unwrap_or_else(all),
+        execution: Execution {
+            threads: options.threads.and_then(|n| NonZeroUsize::new(n.into())).unwrap_or_else(all),
+            precision: options.precision.unwrap_or_default(),
+        },
         processors: options.processors.clone(),
         program: std::env::current_exe().context("cannot find this program's own file")?,
         model_memory_mb: options.model_memory_mb.unwrap_or(MODEL_MEMORY_MB),

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::camera::{Flip, RawFormat, Rotation};
 use crate::control::DisplayMode;
+use crate::engine::Precision;
 use crate::processors::Processors;
 
 /// Every option of `run`. What is not given on the command line is taken from the file, if there is one.
@@ -78,6 +79,11 @@ pub(in crate::cli) struct Options {
     /// Threads to run the network on [default: all cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Running")]
     pub(in crate::cli) threads: Option<u16>,
+    /// The numbers that the network computes in: auto, float or int8; auto is int8 for a quantised file on a processor
+    /// that has kernels for it [default: auto].
+    #[arg(long, value_name = "NAME", help_heading = "Running")]
+    #[serde(deserialize_with = "parsed")]
+    pub(in crate::cli) precision: Option<Precision>,
     /// Keeps the network on these processors, such as 2-3.
     #[arg(long, value_name = "LIST", help_heading = "Running")]
     #[serde(deserialize_with = "parsed")]
@@ -177,6 +183,7 @@ impl Options {
             class: self.class.or(file.class),
             mode: self.mode.or(file.mode),
             threads: self.threads.or(file.threads),
+            precision: self.precision.or(file.precision),
             processors: self.processors.or(file.processors),
             max_fps: self.max_fps.or(file.max_fps),
             frames: self.frames.or(file.frames),
@@ -271,6 +278,7 @@ mod tests {
             ("threshold = 2.0", "threshold is 2; give 0 to 1"),
             ("threshold = 0.5\nleave-threshold = 0.6", "leave-threshold is 0.6; give 0 to 0.5"),
             ("threads = 0", "threads is 0"),
+            ("precision = 'fp16'", "line 1: \"fp16\" is no precision; give auto, float, int8"),
             ("width = 3", "width and height come together"),
             ("record-max-mb = 3", "record is missing"),
             ("smooth = nan", "smooth is NaN"),

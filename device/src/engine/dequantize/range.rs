@@ -6,9 +6,9 @@ use lcam_models::onnx::{NodeProto, TensorProto};
 
 /// A range of values, its ends included.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Range {
-    pub(super) low: f32,
-    pub(super) high: f32,
+pub(in crate::engine) struct Range {
+    pub(in crate::engine) low: f32,
+    pub(in crate::engine) high: f32,
 }
 
 impl Range {
@@ -33,7 +33,10 @@ impl Range {
 }
 
 /// Gives the range to which a node cuts its first input: a `Clip` between constants, or a `Relu`.
-pub(super) fn cut_by(node: &NodeProto, constants: &HashMap<&str, &TensorProto>) -> Option<Range> {
+pub(in crate::engine) fn cut_by(
+    node: &NodeProto,
+    constants: &HashMap<&str, &TensorProto>,
+) -> Option<Range> {
     let bound = |index: usize, none: f32| match node.input.get(index) {
         Some(name) if !name.is_empty() => match constants.get(name.as_str())?.to_f32().ok()?[..] {
             [bound] if !bound.is_nan() => Some(bound),
