@@ -217,7 +217,7 @@ fn refuses_what_is_unusable_in_one_line() {
         ("quantize explained.onnx --images . --output no/o.onnx", "no file can be made in"),
         (
             "quantize explained.onnx --images . --output o.onnx",
-            "4 pictures are needed, better some hundred, and there are 1",
+            "explained.onnx: it is quantised already; give the float model that it was made from",
         ),
         ("quantize explained.onnx --images . --output o.onnx --report .", "choose"),
         ("inspect good.onnx --images none", "cannot read the folder none"),
