@@ -158,14 +158,14 @@ fn cases() -> Vec<(&'static str, ModelProto, f32)> {
         ("depthwise 3x3", convolution(4, [c, 1, 3, 3], &[pads(1), int("group", c)])),
         ("depthwise 5x5", convolution(5, [c, 1, 5, 5], &[pads(2), strides(2), int("group", c)])),
         ("clip", clipped),
-        // Of a step's width with which no sum lies halfway between two steps: the last bit of a quotient would decide.
+        // Of widths with which few results lie halfway between two steps: there the last bit of a quotient decides.
         ("sum", two("Add", 0.0613, &[])),
         ("product", two("Mul", 0.05, &[])),
         ("concat", two("Concat", 0.07, &[int("axis", 1)])),
-        ("mean", single("GlobalAveragePool", 0.02, &[])),
+        ("mean", single("GlobalAveragePool", 0.0203, &[])),
         (
             "means of windows",
-            single("AveragePool", 0.03, &[ints("kernel_shape", &[3, 3]), pads(1), strides(2)]),
+            single("AveragePool", 0.0307, &[ints("kernel_shape", &[3, 3]), pads(1), strides(2)]),
         ),
         ("hard swish", single("HardSwish", 0.04, &[])),
         ("sigmoid", single("Sigmoid", 1.0 / 255.0, &[])),
