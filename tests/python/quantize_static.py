@@ -54,7 +54,10 @@ def main():
             weight_type=weights,
             per_channel=per_channel,
         )
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        # As the file says it, operator by operator: the fused kernels cut off sums on processors without VNNI.
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         run = lambda image: [value.ravel().tolist() for value in session.run(["logits", "explanation"], {"image": image})]
         answers[name] = {Path(picture).name: run(image) for picture, image in images.items()}
     (folder / "answers.json").write_text(json.dumps(answers))
