@@ -65,11 +65,17 @@ impl Geometry {
         let sides = [image.height, image.width];
         let mut places = [0; 2];
         for axis in 0..2 {
-            let reach = (self.kernel[axis].checked_sub(1)?) * self.dilation[axis] + 1;
-            let side = sides[axis] + self.before[axis] + self.after[axis];
+            let reach = self.reach(axis)?;
+            let side = sides[axis].checked_add(self.before[axis])?.checked_add(self.after[axis])?;
             places[axis] = side.checked_sub(reach)?.checked_div(self.stride[axis])? + 1;
         }
         Some(places)
+    }
+
+    /// Gives how many rows or columns lie between the first and the last that a window sees, both counted; `None` for a
+    /// window of nothing or beyond all numbers.
+    pub(in crate::engine) fn reach(&self, axis: usize) -> Option<usize> {
+        self.kernel[axis].checked_sub(1)?.checked_mul(self.dilation[axis])?.checked_add(1)
     }
 
     /// Gives how many values a window has.
@@ -106,6 +112,8 @@ mod tests {
         assert_eq!(window(0, 1, 0).places(image(4)), None);
         let dilated = Geometry { dilation: [2, 2], ..window(3, 1, 0) };
         assert_eq!(dilated.places(image(7)), Some([3, 3]));
+        let endless = Geometry { dilation: [usize::MAX, 1], ..window(3, 1, usize::MAX) };
+        assert_eq!(endless.places(image(7)), None);
     }
 
     #[test]

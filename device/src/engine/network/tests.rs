@@ -254,6 +254,36 @@ fn what_is_no_integer_operator_is_left_to_the_runtime() {
     assert!(off * 500 <= answer.len(), "{off} of {}", answer.len());
 }
 
+/// Layers that are small in the file and without end in memory or time.
+#[test]
+fn windows_without_end_are_left_alone() {
+    let huge = 1 << 40;
+    let far = |far: i64| {
+        [ints("dilations", &[far, far]), ints("pads", &[far; 4]), int("group", CHANNELS)]
+    };
+    let wide = [ints("kernel_shape", &[1 << 20, 1 << 20]), ints("pads", &[(1 << 20) - 1; 4])];
+    for (name, (model, _)) in [
+        ("100,000 apart", convolution(1, [CHANNELS, 1, 3, 3], &far(100_000))),
+        ("further apart than there is memory", convolution(1, [CHANNELS, 1, 3, 3], &far(huge))),
+        ("beyond all numbers", convolution(1, [CHANNELS, 1, 3, 3], &far(i64::MAX))),
+        (
+            "steps beyond all numbers",
+            convolution(1, [4, 24, 1, 1], &[ints("strides", &[i64::MAX; 2])]),
+        ),
+        ("a wide mean", single("AveragePool", 0.03, &wide)),
+        ("a wide maximum", single("MaxPool", 0.05, &wide)),
+    ] {
+        for precision in [Precision::Int8, Precision::Float] {
+            // Whether it is run or refused, it is so soon and in little memory.
+            let network = Network::new(model.clone(), &["y"], execution(1, precision));
+            let told = network.and_then(|mut network| network.run(image(1)));
+            if let Err(error) = told {
+                assert_eq!(error.to_string().lines().count(), 1, "{name}: {error}");
+            }
+        }
+    }
+}
+
 #[test]
 fn precisions_are_kept_to() {
     let (_, model, _) = cases().remove(0);

@@ -24,6 +24,10 @@ pub(in crate::engine) struct Depthwise {
 
 /// The bytes of padded rows that are worked on at a time: a part of the first cache and of the second.
 const PADDED_BYTES: usize = 65_536;
+/// The most rows of places that are worked on at a time.
+const MOST_ROWS: usize = 16;
+/// The most bytes of padded rows: windows that are spread far over a large image see more.
+const MOST_PADDED_BYTES: usize = 1 << 24;
 
 impl Operator for Depthwise {
     fn run(&self, workers: &mut Workers, inputs: &[&[i8]], output: &mut [i8]) {
@@ -54,6 +58,19 @@ impl Operator for Depthwise {
 }
 
 impl Depthwise {
+    /// Tells whether the rows that are worked on at a time are of no more than [`MOST_PADDED_BYTES`].
+    pub(in crate::engine) fn fits(&self) -> bool {
+        let seen = |axis: usize, places: usize| {
+            let between = (places - 1).checked_mul(self.geometry.stride[axis])?;
+            between.checked_add(self.geometry.reach(axis)?)
+        };
+        let bytes = || {
+            let line = seen(1, self.output.width)?.checked_mul(self.input.channels)?;
+            line.checked_mul(seen(0, self.output.height.min(MOST_ROWS))?)
+        };
+        bytes().is_some_and(|bytes| bytes <= MOST_PADDED_BYTES)
+    }
+
     /// Gives how many columns the windows of a row of places see.
     fn padded_width(&self) -> usize {
         let Geometry { kernel, stride, dilation, .. } = self.geometry;
@@ -62,7 +79,7 @@ impl Depthwise {
 
     fn rows_at_once(&self) -> usize {
         let line = self.padded_width() * self.input.channels * self.geometry.stride[0];
-        (PADDED_BYTES / line).clamp(2, 16)
+        (PADDED_BYTES / line).clamp(2, MOST_ROWS)
     }
 
     /// Copies what the windows of some rows of places see.

@@ -33,7 +33,7 @@ impl Builder<'_> {
             let Layer { weights, rescale, geometry, output, .. } = layer;
             let packed = self.kernels.pack_depthwise(&weights.values, input.channels);
             let depthwise = Depthwise { input, output, geometry, zero, packed, rescale };
-            return Some(Computed::new(depthwise, extent));
+            return depthwise.fits().then(|| Computed::new(depthwise, extent));
         }
         Some(Computed::new(self.pack(layer, input, zero), extent))
     }

@@ -29,19 +29,16 @@ pub(super) fn window(node: &NodeProto, image: Extent, kernel: [usize; 2]) -> Opt
         after: [bottom, right],
     };
     let places = geometry.places(image)?;
+    let reach = [geometry.reach(0)?, geometry.reach(1)?];
     // With `ceil_mode` a last window may hang over the edge.
     let over = |axis: usize| {
-        let reach = (kernel[axis] - 1) * geometry.dilation[axis] + 1;
         let side = [image.height, image.width][axis];
         let padded = side + geometry.before[axis] + geometry.after[axis];
-        (places[axis] - 1) * geometry.stride[axis] + reach < padded
+        (places[axis] - 1) * geometry.stride[axis] + reach[axis] < padded
     };
     let hangs = attribute(node, "ceil_mode") == Some(1) && (over(0) || over(1));
     // A window must see the image.
-    let seen = |axis: usize| {
-        let reach = (kernel[axis] - 1) * geometry.dilation[axis];
-        geometry.before[axis] <= reach && geometry.after[axis] <= reach
-    };
+    let seen = |axis: usize| geometry.before[axis].max(geometry.after[axis]) < reach[axis];
     (!hangs && seen(0) && seen(1)).then_some(geometry)
 }
 
