@@ -1,5 +1,6 @@
 //! What the tests of the whole work with: the shipped model, the sample photographs, and how answers are compared.
 
+mod both;
 mod pair;
 
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 use lcam_models::picture::{PictureError, read_picture};
 
+pub use both::run_both;
 pub use pair::Pair;
 
 /// A sample photograph and what a person sees on it.

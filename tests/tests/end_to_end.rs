@@ -5,7 +5,7 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use lcam_device::engine::Engine;
+use lcam_device::engine::{Engine, Execution, Precision};
 use lcam_host::classifier::Classifier;
 use lcam_host::evaluate::Explained;
 use lcam_host::export::{attach, verify};
@@ -19,27 +19,11 @@ use lcam_models::map::GridSize;
 use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization, Variant};
 use lcam_models::onnx::{read_model, write_model};
 use lcam_models::preprocess::{ImageSize, Normalization, Preprocess};
-use lcam_tests::{Pair, SAMPLES, Sample, plain_classifier, samples, shipped_model};
-use tch::{Device, Tensor};
+use lcam_tests::{Pair, SAMPLES, plain_classifier, run_both, samples, shipped_model};
+use tch::Device;
 
 fn engine(path: &Path) -> Engine {
     Engine::load(path, NonZeroUsize::MIN).unwrap()
-}
-
-/// Runs both sides on a photograph: logits and map.
-fn run_both(host: &Explained, device: &mut Engine, sample: &Sample) -> [Pair; 2] {
-    let picture = sample.read().unwrap();
-    let preprocess = *host.preprocess();
-    let prepared = preprocess.prepare(&picture);
-    let (height, width) = (preprocess.input.height.into(), preprocess.input.width.into());
-    let image = Tensor::from_slice(&prepared).reshape([1, 3, height, width]);
-    let outputs = host.run(&image, &[host.classifier().logits(), host.explanation()]).unwrap();
-    let values = |tensor: &Tensor| Vec::<f32>::try_from(tensor.reshape([-1])).unwrap();
-    let answer = device.explain(&picture).unwrap();
-    [
-        Pair::new(answer.logits(), &values(&outputs[0])),
-        Pair::new(answer.explanation().values(), &values(&outputs[1])),
-    ]
 }
 
 #[test]
@@ -70,12 +54,15 @@ fn the_shipped_model_names_the_photographs_and_points_at_the_objects() {
 #[test]
 fn the_shipped_model_says_the_same_on_host_and_device() {
     let host = Explained::read(&shipped_model(), Device::Cpu).unwrap();
-    let mut device = engine(&shipped_model());
-    for sample in SAMPLES {
-        let [logits, map] = run_both(&host, &mut device, &sample);
-        // The host rounds activations to 8 bits, the device clips them to the same ranges.
-        let (logits, map) = (logits.correlation(), map.correlation());
-        assert!(logits > 0.98 && map > 0.98, "{}: {logits} {map}", sample.file);
+    // Both round activations to 8 bits in integers; in floating point the device clips them to the same ranges.
+    for (precision, least) in [(Precision::Int8, 0.999), (Precision::Float, 0.98)] {
+        let execution = Execution { threads: NonZeroUsize::MIN, precision };
+        let mut device = Engine::load(&shipped_model(), execution).unwrap();
+        for sample in SAMPLES {
+            let [logits, map] = run_both(&host, &mut device, &sample);
+            let (logits, map) = (logits.correlation(), map.correlation());
+            assert!(logits > least && map > least, "{}, {precision}: {logits} {map}", sample.file);
+        }
     }
 }
 

@@ -19,8 +19,8 @@ use lcam_models::explained::ExplainedModel;
 use lcam_models::metadata::{AttentionLayout, Metadata, Provenance, Quantization, Variant};
 use lcam_models::onnx::{read_model, write_model};
 use lcam_models::preprocess::{Normalization, Preprocess};
-use lcam_tests::{Pair, SAMPLES, plain_classifier, samples};
-use tch::{Device, Tensor};
+use lcam_tests::{Pair, SAMPLES, plain_classifier, run_both, samples};
+use tch::Device;
 
 /// EfficientNet-Lite0 with attention over three layers, drawn at random.
 fn float_model() -> ExplainedModel {
@@ -73,20 +73,13 @@ fn our_quantisers_file_gives_the_hosts_answers() {
     assert!(arithmetic.starts_with("int8 by "), "{arithmetic}");
     let (_, rest) = arithmetic.split_once("; float32: ").unwrap();
     assert!(!rest.contains("Conv") && !rest.contains("Gemm"), "{arithmetic}");
-    let preprocess = *host.preprocess();
-    let (height, width) = (preprocess.input.height.into(), preprocess.input.width.into());
     for sample in SAMPLES {
-        let picture = sample.read().unwrap();
-        let image =
-            Tensor::from_slice(&preprocess.prepare(&picture)).reshape([1, 3, height, width]);
-        let outputs = host.run(&image, &[host.classifier().logits(), host.explanation()]).unwrap();
-        let values = |tensor: &Tensor| Vec::<f32>::try_from(tensor.reshape([-1])).unwrap();
         for (device, least) in &mut devices {
-            let answer = device.explain(&picture).unwrap();
-            let logits = Pair::new(answer.logits(), &values(&outputs[0])).correlation();
-            let map = Pair::new(answer.explanation().values(), &values(&outputs[1])).correlation();
+            let [logits, map] = run_both(&host, device, &sample);
+            let (logits, map) = (logits.correlation(), map.correlation());
             let name = format!("{}, {}", sample.file, device.network().arithmetic().precision());
             assert!(logits > *least && map > *least, "{name}: {logits} {map}");
+            let answer = device.explain(&sample.read().unwrap()).unwrap();
             assert!(sample.classes.contains(&answer.predicted().0), "{name}");
         }
     }
