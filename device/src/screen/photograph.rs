@@ -1,15 +1,18 @@
 //! The photograph with the heat map over the part that the network saw.
 
+use std::sync::LazyLock;
+
 use embedded_graphics::pixelcolor::Rgb888;
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
+use image::{Rgb, RgbImage};
 use lcam_models::map::{ExplanationMap, GridSize};
 use lcam_models::preprocess::{CropBox, ImageSize, resample};
 
 use super::contour;
 use super::heat::HeatTable;
 use super::layout::Pane;
-use super::{Scene, fill_with, mix, offset, palette, pixels};
+use super::{Scene, mix, offset, palette, pixels};
 
 /// How far a picture is shown, in multiples of the crop's sides: as a whole, a strip of 20000 x 1 pixels
 /// would be invisible.
@@ -41,20 +44,10 @@ where
         return Ok(());
     };
     let size = ImageSize { width: view.area.size.width, height: view.area.size.height };
-    let photograph = resample(scene.picture, view.shown, size);
-    let crop = view.crop;
-    let cover = Cover::new(map, overlay, crop.size);
-    fill_with(target, view.area, |x, y| {
-        let [r, g, b] = photograph.get_pixel(x, y).0;
-        let place = Point::new(offset(x), offset(y));
-        if !crop.contains(place) {
-            return outside(Rgb888::new(r, g, b), place, crop);
-        }
-        let Point { x, y } = place - crop.top_left;
-        let cell = y.unsigned_abs() as usize * crop.size.width as usize + x.unsigned_abs() as usize;
-        let [r, g, b] = cover.over([r, g, b], cell);
-        Rgb888::new(r, g, b)
-    })
+    let mut photograph = resample(scene.picture, view.shown, size);
+    view.shade(&mut photograph, &Cover::new(map, overlay, view.crop.size));
+    let colors = photograph.pixels().map(|&Rgb([r, g, b])| Rgb888::new(r, g, b).into());
+    target.fill_contiguous(&view.area, colors)
 }
 
 /// What lies over the part that the network saw.
@@ -79,26 +72,62 @@ impl Cover {
         }
     }
 
-    fn over(&self, pixel: [u8; 3], cell: usize) -> [u8; 3] {
+    /// Covers a row of the part that the network saw.
+    fn lay_over(&self, pixels: &mut [[u8; 3]], row: usize) {
+        let cells = row * pixels.len()..(row + 1) * pixels.len();
         match self {
-            Self::None => pixel,
-            Self::Heat { map, table } => table.over(pixel, map.values()[cell]),
-            Self::Contour { lines } => match lines[cell] {
-                // As the heat map would colour that height.
-                Some(level) => lcam_models::heat::color(contour::LEVELS[level]),
-                None => pixel,
-            },
+            Self::None => {}
+            Self::Heat { map, table } => {
+                for (pixel, &value) in pixels.iter_mut().zip(&map.values()[cells]) {
+                    *pixel = table.over(*pixel, value);
+                }
+            }
+            Self::Contour { lines } => {
+                for (pixel, line) in pixels.iter_mut().zip(&lines[cells]) {
+                    // As the heat map would colour that height.
+                    if let Some(level) = *line {
+                        *pixel = lcam_models::heat::color(contour::LEVELS[level]);
+                    }
+                }
+            }
         }
     }
 }
 
-/// Dims a pixel that the network did not see; next to the crop it is part of the frame.
-fn outside(pixel: Rgb888, place: Point, crop: Rectangle) -> Rgb888 {
-    if crop.offset(1).contains(place) {
-        return mix(pixel, palette::TEXT, 0.8);
+/// What becomes of each value of each channel where the network did not see the picture.
+struct Surroundings {
+    /// Next to the crop: its frame.
+    frame: [[u8; 3]; 256],
+    /// Paler and dimmed.
+    dimmed: [[u8; 3]; 256],
+}
+
+impl Surroundings {
+    /// Gives the tables; they are computed once.
+    fn get() -> &'static Self {
+        static TABLES: LazyLock<Surroundings> = LazyLock::new(|| {
+            let each = |shade: fn(Rgb888) -> Rgb888| {
+                std::array::from_fn(|value| {
+                    let [value, ..] = value.to_le_bytes();
+                    let color = shade(Rgb888::new(value, value, value));
+                    [color.r(), color.g(), color.b()]
+                })
+            };
+            Surroundings {
+                frame: each(|color| mix(color, palette::TEXT, 0.8)),
+                dimmed: each(|color| {
+                    mix(mix(color, palette::FAINT_TEXT, 0.25), palette::BACKGROUND, DIMMED)
+                }),
+            }
+        });
+        &TABLES
     }
-    let paler = mix(pixel, palette::FAINT_TEXT, 0.25);
-    mix(paler, palette::BACKGROUND, DIMMED)
+
+    fn shade(table: &[[u8; 3]; 256], pixels: &mut [[u8; 3]]) {
+        for pixel in pixels {
+            *pixel = [0, 1, 2].map(|channel| table[usize::from(pixel[channel])][channel]);
+        }
+    }
 }
 
 /// What part of the picture is shown, where, and where in it the crop lies.
@@ -137,6 +166,36 @@ impl View {
             crop: Rectangle::new(Point::new(x, y), Size::new(crop_width, crop_height)),
         })
     }
+
+    /// Covers what the network saw, frames it by a line of one pixel, and dims the rest.
+    fn shade(&self, photograph: &mut RgbImage, cover: &Cover) {
+        let width = self.area.size.width as usize;
+        let (columns, rows) = (self.crop.columns(), self.crop.rows());
+        let [left, right] = [columns.start, columns.end].map(to_index);
+        let [top, bottom] = [rows.start, rows.end].map(to_index);
+        let Surroundings { frame, dimmed } = Surroundings::get();
+        let shade = Surroundings::shade;
+        // The frame's columns, as far as there are any.
+        let (outer_left, outer_right) = (left.saturating_sub(1), (right + 1).min(width));
+        for (y, row) in photograph.as_chunks_mut::<3>().0.chunks_exact_mut(width).enumerate() {
+            if (top..bottom).contains(&y) {
+                cover.lay_over(&mut row[left..right], y - top);
+                shade(frame, &mut row[outer_left..left]);
+                shade(frame, &mut row[right..outer_right]);
+            } else if (top.saturating_sub(1)..=bottom).contains(&y) {
+                shade(frame, &mut row[outer_left..outer_right]);
+            } else {
+                shade(dimmed, &mut row[outer_left..outer_right]);
+            }
+            shade(dimmed, &mut row[..outer_left]);
+            shade(dimmed, &mut row[outer_right..]);
+        }
+    }
+}
+
+/// Turns a place on the screen, which is not negative here, into an index.
+fn to_index(place: i32) -> usize {
+    usize::try_from(place).unwrap_or(0)
 }
 
 /// Gives the most columns and rows of the picture to show: so many that the crop fills the room, or a
