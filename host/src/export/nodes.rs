@@ -23,6 +23,17 @@ pub(crate) fn int(name: &str, value: i64) -> AttributeProto {
     }
 }
 
+/// Makes an attribute that is a list of whole numbers, for tests.
+#[cfg(test)]
+pub(crate) fn ints(name: &str, values: &[i64]) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.to_owned()),
+        r#type: Some(AttributeType::Ints.into()),
+        ints: values.to_vec(),
+        ..AttributeProto::default()
+    }
+}
+
 /// Makes an attribute that is text.
 pub(crate) fn text(name: &str, value: &str) -> AttributeProto {
     AttributeProto {

@@ -98,18 +98,9 @@ mod tests {
     use lcam_models::onnx::{OperatorSetIdProto, ValueInfoProto};
     use tch::{Kind, Tensor};
 
-    use super::super::nodes::node;
+    use super::super::nodes::{ints, node};
     use super::*;
     use crate::graph::Graph;
-
-    fn ints(name: &str, values: &[i64]) -> AttributeProto {
-        AttributeProto {
-            name: Some(name.to_owned()),
-            r#type: Some(AttributeType::Ints.into()),
-            ints: values.to_vec(),
-            ..AttributeProto::default()
-        }
-    }
 
     /// A model of one node that reads `x`, of this shape.
     fn model(operator: &str, attribute: Option<AttributeProto>, shape: &[i64]) -> ModelProto {

@@ -189,14 +189,11 @@ fn columns(
     let [pictures, channels, ..] = input.size()[..] else { return Ok(None) };
     let size = depth * kernel.iter().product::<i64>();
     let of_a_picture = (PATCHES * size.max(LEAST_COLUMNS) / pictures.max(1)).max(1);
-    let mut all = Vec::new();
-    for picture in 0..pictures {
-        let patches = patches(node, &input.f_narrow(0, picture, 1)?, kernel)?;
-        let patches = patches.f_reshape([channels / depth.max(1), size, -1])?;
-        let step = (patches.size()[2] / of_a_picture).max(1);
-        all.push(patches.f_slice(2, None, None, step)?);
-    }
-    Ok(Some(Tensor::f_cat(&all, 2)?))
+    let patches = patches(node, input, kernel, of_a_picture)?;
+    let patches = patches.f_reshape([pictures, channels / depth.max(1), size, -1])?;
+    let step = (patches.size()[3] / of_a_picture).max(1);
+    let patches = patches.f_slice(3, None, None, step)?.f_permute([1, 2, 0, 3])?;
+    Ok(Some(patches.f_flatten(2, 3)?))
 }
 
 /// Tells whether a layer's weights hold a column, and not a row, for each output.

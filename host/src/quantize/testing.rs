@@ -2,12 +2,12 @@
 //! sum, channels of unlike width.
 
 use lcam_models::onnx::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
-    ValueInfoProto, attribute_proto::AttributeType, tensor_proto::DataType,
+    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto,
+    tensor_proto::DataType,
 };
 use tch::{Device, Kind, Tensor};
 
-use crate::export::nodes::{int, node};
+use crate::export::nodes::{int, ints, node};
 use crate::graph::Graph;
 
 /// Channels between the convolutions.
@@ -96,15 +96,6 @@ pub(super) fn difference(one: &Tensor, other: &Tensor) -> f64 {
 /// Gives the graph of a model.
 pub(super) fn graph(model: &ModelProto) -> &GraphProto {
     model.graph.as_ref().unwrap()
-}
-
-fn ints(name: &str, values: &[i64]) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.to_owned()),
-        r#type: Some(AttributeType::Ints.into()),
-        ints: values.to_vec(),
-        ..AttributeProto::default()
-    }
 }
 
 /// Gives numbers in -1..=1 that look random.

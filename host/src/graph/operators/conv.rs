@@ -103,12 +103,22 @@ impl Fitted {
         self.begins.iter().zip(&self.ends).rev().flat_map(|(&begin, &end)| [begin, end]).collect()
     }
 
+    /// Gives how many places the window has on each axis of an input that is padded.
+    fn places(&self, padded: &[i64]) -> Vec<i64> {
+        let axes = padded.iter().zip(&self.kernel).zip(&self.dilations).zip(&self.strides);
+        axes.map(|(((side, kernel), dilation), stride)| {
+            ((side - (kernel - 1) * dilation - 1) / stride + 1).max(0)
+        })
+        .collect()
+    }
+
     pub(super) fn is_symmetric(&self) -> bool {
         self.begins == self.ends
     }
 }
 
-/// Gives the patches that the windows of a convolution in the plane see, `[B, C kh kw, N]`, zeros beyond the borders.
+/// Gives patches that the windows of a convolution in the plane see, `[B, C kh kw, N]`, zeros beyond the borders: of rows
+/// and columns evenly spread, at least `wanted` of each picture, or all where it has fewer.
 ///
 /// # Errors
 /// Returns [`RunError`] when the convolution does not fit the input.
@@ -116,15 +126,24 @@ pub(crate) fn patches(
     node: &NodeProto,
     input: &Tensor,
     kernel: &[i64],
+    wanted: i64,
 ) -> Result<Tensor, RunError> {
     let unroll = || {
         let window = Window::parse(&Attributes::new(node, 0))
             .map_err(|problem| OperatorError::Input(problem.to_string()))?;
         let fitted = window.fit(&spatial(input)?, kernel)?;
         let padded = input.f_constant_pad_nd(fitted.pads_reversed())?;
-        Ok(padded.f_im2col(&fitted.kernel, &fitted.dilations, [0, 0], &fitted.strides)?)
+        let spread = spread(fitted.places(&spatial(&padded)?).iter().product(), wanted);
+        let strides: Vec<i64> = fitted.strides.iter().map(|stride| stride * spread).collect();
+        Ok(padded.f_im2col(&fitted.kernel, &fitted.dilations, [0, 0], &strides)?)
     };
     unroll().map_err(|problem| RunError::new(&node.title(), problem))
+}
+
+/// Gives which of the rows and columns of places are enough: each, each second, and so on.
+fn spread(places: i64, wanted: i64) -> i64 {
+    let is_enough = |spread: &i64| wanted.saturating_mul(spread * spread) <= places;
+    (2..).take_while(is_enough).last().unwrap_or(1)
 }
 
 /// Gives the spatial dimensions of a tensor.
@@ -224,4 +243,29 @@ fn conv_transpose(attributes: &Attributes<'_>) -> Parsed {
         let bias = inputs.get(2)?.f_reshape(&shape)?;
         Ok(padded.f_add(&touched.f_neg()?.f_add_scalar(1.0)?.f_mul(&bias)?)?)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::nodes::{ints, node};
+
+    #[test]
+    fn patches_are_all_or_enough_of_them() {
+        let image = Tensor::arange(60, (tch::Kind::Float, tch::Device::Cpu)).reshape([1, 1, 6, 10]);
+        let mut layer = node("Conv", &["x", "w"], "y");
+        layer.attribute = vec![ints("pads", &[1, 1, 1, 1])];
+        let seen = |wanted| {
+            let patches = patches(&layer, &image, &[3, 3], wanted).unwrap();
+            // The middle of a window says where it is.
+            Vec::<f32>::try_from(&patches.select(1, 4).reshape([-1])).unwrap()
+        };
+        assert_eq!(seen(1000).len(), 60);
+        assert_eq!(seen(16).len(), 60);
+        assert_eq!(
+            seen(15),
+            [0, 2, 4, 6, 8, 20, 22, 24, 26, 28, 40, 42, 44, 46, 48].map(|x| x as f32)
+        );
+        assert_eq!(seen(1), [0.0, 7.0]);
+    }
 }
