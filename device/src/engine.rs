@@ -24,6 +24,7 @@ mod reduce;
 mod translate;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use image::RgbImage;
 use lcam_models::class::ClassIndex;
@@ -164,14 +165,14 @@ impl Engine {
     /// # Panics
     /// Panics if the picture is empty.
     pub fn explain(&mut self, picture: &RgbImage) -> Result<Answer, RunError> {
-        self.explain_prepared(self.metadata.preprocess.prepare(picture))
+        self.explain_prepared(&self.metadata.preprocess.prepare(picture))
     }
 
     /// Does as [`Engine::explain`] does for a picture that is prepared: 3 x height x width values.
     ///
     /// # Errors
     /// As [`Engine::explain`]; also when the number of values does not fit.
-    pub fn explain_prepared(&mut self, image: Vec<f32>) -> Result<Answer, RunError> {
+    pub fn explain_prepared(&mut self, image: &[f32]) -> Result<Answer, RunError> {
         let mut outputs = self.network.run(image)?.into_iter();
         let logits = outputs.next().unwrap_or_default();
         let explanation = outputs.next().unwrap_or_default();
@@ -180,6 +181,14 @@ impl Engine {
         }
         let explanation = ClassMap::new(self.attention.grid(), explanation)?;
         Ok(Answer { logits, explanation, adapters: outputs.collect() })
+    }
+
+    /// Runs the network on a prepared picture, and tells what each operator took: [`Network::profile`].
+    ///
+    /// # Errors
+    /// Returns [`RunError`] when the network fails or the number of values does not fit.
+    pub fn profile(&mut self, image: &[f32]) -> Result<Vec<(String, Duration)>, RunError> {
+        Ok(self.network.profile(image)?)
     }
 
     /// Computes the raw map of any class from the same pass.

@@ -265,6 +265,11 @@ fn measures_the_stages_of_both_ways_to_run() {
         assert_eq!(times[only].as_object().unwrap().keys().collect::<Vec<_>>(), ["infer"]);
         assert!(one["explanation_percent"].is_null(), "{one}");
     }
+    let profile = bench(&["--stages", "operators"]);
+    assert_eq!(profile["operators"].as_array().unwrap().len(), 1, "{profile}");
+    assert_eq!(profile["operators"][0]["operator"], "float32");
+    assert!(profile["operators"][0]["p50"].as_f64().unwrap() > 0.0, "{profile}");
+    assert!(all.get("operators").is_none(), "only where it was asked for");
     let text = desk.succeed(&["bench", "tiny.onnx", "--frames", "1"]);
     for expected in ["  post-process", "classifier alone", "of the classifier's pass", "kernels"] {
         assert!(text.contains(expected), "{expected}: {text}");

@@ -64,7 +64,7 @@ fn compare(explained: ExplainedModel) -> Result<f64, String> {
         let shape = [1, 3, i64::from(size.height), i64::from(size.width)];
         let image = Tensor::from_slice(&prepared).reshape(shape);
         let outputs = host.run(&image, &[host.classifier().logits(), host.explanation()]).unwrap();
-        let answer = device.explain_prepared(prepared).map_err(|error| error.to_string())?;
+        let answer = device.explain_prepared(&prepared).map_err(|error| error.to_string())?;
         largest = largest.max(difference(answer.logits(), &outputs[0]));
         largest = largest.max(difference(answer.explanation().values(), &outputs[1]));
     }

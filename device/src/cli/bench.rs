@@ -2,6 +2,7 @@
 
 mod measure;
 mod memory;
+mod operators;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use super::drawing::ScreenSize;
 use super::runtime::{Runtime, megabytes};
 use crate::timing::Quantiles;
 use measure::{Measured, Stage, measure};
+use operators::OperatorTime;
 
 /// Measures how long each stage of a frame takes, and what the explanation costs.
 ///
@@ -63,6 +65,8 @@ enum Form {
 enum Stages {
     /// The network's pass on a prepared picture.
     Infer,
+    /// The pass with the time of each of its operators, of the explained model alone.
+    Operators,
     /// From a camera's picture to a drawn screen.
     All,
 }
@@ -77,6 +81,9 @@ struct Report {
     stages: Stages,
     /// What ran -> stage -> milliseconds a frame.
     times_ms: BTreeMap<Form, BTreeMap<Stage, Quantiles>>,
+    /// Those of `--stages operators`, in the order of the pass.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    operators: Vec<OperatorTime>,
     /// What the explanation adds to the classifier's pass, in percent of the medians.
     explanation_percent: Option<f64>,
     /// What everything beside the network takes for an explained frame, in percent of the medians of its pass.
@@ -103,7 +110,7 @@ impl Bench {
         let bytes = std::fs::metadata(&self.model)
             .with_context(|| format!("cannot read {}", self.model.display()))?
             .len();
-        let Measured { load_ms, times_ms, runtime } = measure(self)?;
+        let Measured { load_ms, times_ms, operators, runtime } = measure(self)?;
         let infer = |form: Form| Some(times_ms.get(&form)?.get(&Stage::Infer)?.p50);
         let explanation_percent = infer(Form::Explained)
             .zip(infer(Form::Classifier))
@@ -120,6 +127,7 @@ impl Bench {
             frames: self.frames,
             stages: self.stages,
             times_ms,
+            operators,
             explanation_percent,
             beside_percent,
             peak_memory_bytes: memory::peak(),
@@ -147,6 +155,7 @@ impl Report {
                 lines.push((stage.name(), format!("{p50:10.2} {p95:10.2}")));
             }
         }
+        lines.extend(self.operators.iter().map(|operator| ("", operator.line())));
         if let Some(percent) = self.explanation_percent {
             lines.push(("explanation", format!("{percent:+.2} % of the classifier's pass")));
         }

@@ -23,6 +23,6 @@ mod workers;
 
 pub(super) use kernels::{Kernels, families};
 pub(super) use plan::{Builder, Levels, Rest, Unfit, recognize, sort};
-pub(super) use program::{Exchange, Program};
+pub(super) use program::{Done, Exchange, Program};
 pub(super) use wiring::Wiring;
 pub(super) use workers::Workers;

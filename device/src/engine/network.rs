@@ -6,6 +6,7 @@ mod plan;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use lcam_models::explained::IMAGE;
 use lcam_models::onnx::{GraphProto, ModelProto, tensor_proto::DataType};
@@ -15,7 +16,7 @@ use tract_linalg::multithread::Executor;
 use super::arithmetic::Arithmetic;
 use super::dequantize::widen;
 use super::guard::{self, GuardError};
-use super::integer::Program;
+use super::integer::{Done, Program};
 use super::limits::{LimitError, Limits};
 use super::precision::{Execution, Precision};
 use super::reduce::{name_constants, select_outputs};
@@ -81,6 +82,9 @@ impl std::fmt::Debug for Network {
     }
 }
 
+/// What a profile calls the operators that the runtime computes.
+const FLOAT32: &str = "float32";
+
 impl Network {
     /// Loads the part of a model that computes these tensors from the input `image`. The model's structure
     /// must have been checked.
@@ -115,21 +119,41 @@ impl Network {
     ///
     /// # Errors
     /// Returns [`NetworkError`] when the number of values does not fit or the runtime fails.
-    pub fn run(&mut self, image: Vec<f32>) -> Result<Vec<Vec<f32>>, NetworkError> {
+    pub fn run(&mut self, image: &[f32]) -> Result<Vec<Vec<f32>>, NetworkError> {
+        self.pass(image, &mut |_| ())
+    }
+
+    /// Runs the network as [`Network::run`] does, and tells what each integer operator took, and what the runtime took
+    /// from one of them to the next: ONNX operator and tensor, or `float32`.
+    ///
+    /// # Errors
+    /// As [`Network::run`].
+    pub fn profile(&mut self, image: &[f32]) -> Result<Vec<(String, Duration)>, NetworkError> {
+        let (mut laps, mut last) = (Vec::new(), Instant::now());
+        self.pass(image, &mut |title| {
+            let now = Instant::now();
+            laps.push((title.to_owned(), now - last));
+            last = now;
+        })?;
+        Ok(laps)
+    }
+
+    fn pass(&mut self, image: &[f32], done: Done<'_>) -> Result<Vec<Vec<f32>>, NetworkError> {
         let expected = self.input.iter().product();
         if image.len() != expected {
             return Err(NetworkError::Input { expected, found: image.len() });
         }
         let Self { program, parts, outputs, input, .. } = self;
         let result = runtime("run", || {
-            let image = Tensor::from_shape(input, &image)?;
+            let image = Tensor::from_shape(input, image)?;
             let mut values = Values(HashMap::from([(IMAGE.to_owned(), Arc::new(image))]));
             for (number, part) in parts.iter_mut().enumerate() {
                 if let Some(program) = program {
-                    program.run(number, &mut values)?;
+                    program.run(number, &mut values, done)?;
                 }
                 if let Some(part) = part {
                     part.run(&mut values)?;
+                    done(FLOAT32);
                 }
             }
             outputs.iter().map(|name| to_values(values.get(name)?)).collect()

@@ -79,7 +79,7 @@ fn a_value_that_is_not_finite_is_an_error() {
 #[test]
 fn refuses_a_wrong_number_of_values_and_goes_on() {
     let mut engine = engine();
-    let refused = engine.explain_prepared(vec![0.0; 5]);
+    let refused = engine.explain_prepared(&[0.0; 5]);
     assert!(matches!(refused, Err(RunError::Network(NetworkError::Input { expected: 192, .. }))));
     assert!(engine.explain(&patch([255, 0, 0])).is_ok());
 }

@@ -146,7 +146,7 @@ impl Looker {
         let mut clock = Clock::start();
         let image = self.engine.metadata().preprocess.prepare(&picture.pixels);
         clock.lap(Stage::Preprocess);
-        let answer = self.engine.explain_prepared(image)?;
+        let answer = self.engine.explain_prepared(&image)?;
         clock.lap(Stage::Infer);
         let confidences = self.smoothing.confidences(softmax(answer.logits()));
         let ranking = top_k(confidences, confidences.len());

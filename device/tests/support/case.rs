@@ -32,7 +32,7 @@ pub(crate) fn model(bytes: Vec<u8>) -> Result<Outcome, String> {
             return Outcome::NotLoaded;
         };
         let values = 3 * engine.metadata().preprocess.input.pixels();
-        match engine.explain_prepared(vec![0.25; values]) {
+        match engine.explain_prepared(&vec![0.25; values]) {
             Ok(_) => Outcome::Answered,
             Err(_) => Outcome::NotRun,
         }

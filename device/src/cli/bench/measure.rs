@@ -13,6 +13,7 @@ use lcam_models::preprocess::{ImageSize, Preprocess};
 use lcam_models::scores::{softmax, top_k};
 use serde::Serialize;
 
+use super::operators::{OperatorTime, Operators};
 use super::{Bench, Form, Runtime, Stages};
 use crate::camera::{PixelFormat, RawFormat};
 use crate::cli::drawing::{ScreenSize, draw};
@@ -67,6 +68,7 @@ impl Stage {
 pub(super) struct Measured {
     pub(super) load_ms: f64,
     pub(super) times_ms: BTreeMap<Form, BTreeMap<Stage, Quantiles>>,
+    pub(super) operators: Vec<OperatorTime>,
     pub(super) runtime: Runtime,
 }
 
@@ -79,12 +81,13 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
     let preprocess = model.metadata().preprocess;
     let network = |proto| Network::new(proto, &[LOGITS], execution).with_context(name);
     let (load_ms, mut classifier, mut explained);
+    let is_profile = bench.stages == Stages::Operators;
     if bench.only == Some(Form::Classifier) {
         classifier = Some(network(model.into_parts().0)?);
         explained = None;
         load_ms = milliseconds(start);
     } else {
-        let copy = bench.only.is_none().then(|| model.proto().clone());
+        let copy = (bench.only.is_none() && !is_profile).then(|| model.proto().clone());
         explained = Some(Engine::new(model, execution).with_context(name)?);
         load_ms = milliseconds(start);
         classifier = copy.map(network).transpose()?;
@@ -95,7 +98,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
         let mut clock = Clock { last: Instant::now(), stages: Vec::new() };
         if let Some(network) = &mut classifier {
             let (_, prepared) = way.begin(frame, &mut clock)?;
-            classify(network, prepared, bench.stages, &mut clock).with_context(name)?;
+            classify(network, &prepared, bench.stages, &mut clock).with_context(name)?;
             clock.finish(Form::Classifier, frame, &mut times);
         }
         if let Some(engine) = &mut explained {
@@ -103,13 +106,14 @@ pub(super) fn measure(bench: &Bench) -> Result<Measured> {
             clock.finish(Form::Explained, frame, &mut times);
         }
     }
+    let operators = way.operators.times();
     let runtime = explained.as_ref().map(Engine::network).or(classifier.as_ref()).map(Runtime::new);
     let mut times_ms: BTreeMap<Form, BTreeMap<Stage, Quantiles>> = BTreeMap::new();
     for ((form, stage), values) in times {
         let quantiles = Quantiles::of(values).context("no frame was measured")?;
         times_ms.entry(form).or_default().insert(stage, quantiles);
     }
-    Ok(Measured { load_ms, times_ms, runtime: runtime.context("nothing ran")? })
+    Ok(Measured { load_ms, times_ms, operators, runtime: runtime.context("nothing ran")? })
 }
 
 /// What frames come from and go to.
@@ -123,6 +127,7 @@ struct Way {
     prepared: Vec<f32>,
     screen: ScreenSize,
     panel: Option<Box<dyn Panel>>,
+    operators: Operators,
 }
 
 impl Way {
@@ -143,12 +148,13 @@ impl Way {
             prepared: preprocess.prepare(&picture),
             screen,
             panel: panel::open_unwired(screen.size()),
+            operators: Operators::default(),
         })
     }
 
     /// Gives a frame as picture and prepared: made now, or only prepared and before.
     fn begin(&self, frame: u32, clock: &mut Clock) -> Result<(Option<RgbImage>, Vec<f32>)> {
-        if self.stages == Stages::Infer {
+        if self.stages != Stages::All {
             let copy = self.prepared.clone();
             clock.restart();
             return Ok((None, copy));
@@ -164,7 +170,15 @@ impl Way {
 
     fn explain(&mut self, engine: &mut Engine, frame: u32, clock: &mut Clock) -> Result<()> {
         let (picture, prepared) = self.begin(frame, clock)?;
-        let answer = engine.explain_prepared(prepared)?;
+        if self.stages == Stages::Operators {
+            let laps = engine.profile(&prepared)?;
+            clock.lap(Stage::Infer);
+            if frame >= WARM_UP {
+                self.operators.add(laps);
+            }
+            return Ok(());
+        }
+        let answer = engine.explain_prepared(&prepared)?;
         clock.lap(Stage::Infer);
         let Some(picture) = picture else { return Ok(()) };
         let map = engine.class_map(&answer, answer.predicted())?.min_max();
@@ -186,7 +200,7 @@ impl Way {
 
 fn classify(
     network: &mut Network,
-    prepared: Vec<f32>,
+    prepared: &[f32],
     stages: Stages,
     clock: &mut Clock,
 ) -> Result<()> {

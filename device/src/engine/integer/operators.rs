@@ -20,5 +20,5 @@ use super::workers::Workers;
 /// Inputs hold `SLACK` bytes more than their values; the output does not.
 pub(in crate::engine) trait Operator: fmt::Debug + Send + Sync {
     /// Computes the output.
-    fn run(&self, workers: &mut Workers, inputs: &[&[i8]], output: &mut [i8]);
+    fn run(&self, workers: &Workers, inputs: &[&[i8]], output: &mut [i8]);
 }

@@ -18,7 +18,7 @@ pub(in crate::engine) trait Exchange: Send {
     fn values(&self, name: &str) -> Option<&[f32]>;
 
     /// Takes a tensor.
-    fn give(&mut self, name: &str, shape: &[usize], values: Vec<f32>);
+    fn give(&mut self, name: &str, shape: &[usize], values: &[f32]);
 }
 
 /// A tensor of steps: its number, and its shape.
@@ -58,6 +58,16 @@ impl Action {
     }
 }
 
+/// An action with what a benchmark calls it.
+#[derive(Debug)]
+pub(in crate::engine) struct Step {
+    pub(super) title: String,
+    pub(super) action: Action,
+}
+
+/// Is told the title of each operator that has been computed.
+pub(in crate::engine) type Done<'a> = &'a mut (dyn FnMut(&str) + Send);
+
 /// The integer part of a network.
 #[derive(Debug)]
 pub(in crate::engine) struct Program {
@@ -67,13 +77,13 @@ pub(in crate::engine) struct Program {
 
 #[derive(Debug)]
 struct Body {
-    parts: Vec<Vec<Action>>,
+    parts: Vec<Vec<Step>>,
     /// Tensor -> buffer.
     places: Vec<usize>,
     buffers: Vec<Vec<i8>>,
     sizes: Vec<usize>,
-    planes: Vec<i8>,
     sums: Vec<i32>,
+    values: Vec<f32>,
 }
 
 /// A part of the program could not be run.
@@ -85,17 +95,23 @@ pub(in crate::engine) struct Missing {
 }
 
 impl Program {
-    /// Takes the actions of all parts, in order.
-    pub(in crate::engine) fn new(workers: Workers, parts: Vec<Vec<Action>>) -> Self {
-        let memory = memory::assign(parts.iter().flatten());
+    /// Takes the steps of all parts, in order.
+    pub(in crate::engine) fn new(workers: Workers, parts: Vec<Vec<Step>>) -> Self {
+        let memory = memory::assign(parts.iter().flatten().map(|step| &step.action));
         let sizes: Vec<usize> = memory.bytes.iter().map(|&bytes| bytes + SLACK).collect();
         let buffers = sizes.iter().map(|&size| vec![0; size]).collect();
-        let (planes, sums) = (Vec::new(), Vec::new());
-        let body = Body { parts, places: memory.places, buffers, sizes, planes, sums };
+        let body = Body {
+            parts,
+            places: memory.places,
+            buffers,
+            sizes,
+            sums: Vec::new(),
+            values: Vec::new(),
+        };
         Self { workers, body }
     }
 
-    /// Runs one part.
+    /// Runs one part, and tells the titles of its steps as they are done.
     ///
     /// # Errors
     /// Returns [`Missing`] where a tensor in floating point is not as it was said to be.
@@ -103,9 +119,10 @@ impl Program {
         &mut self,
         part: usize,
         exchange: &mut dyn Exchange,
+        done: Done<'_>,
     ) -> Result<(), Missing> {
         let Self { workers, body } = self;
-        workers.within(|workers| body.run(part, workers, exchange))
+        workers.within(|workers| body.run(part, workers, exchange, done))
     }
 
     /// Brings back the buffers that a run has lost which broke off.
@@ -121,11 +138,12 @@ impl Body {
     fn run(
         &mut self,
         part: usize,
-        workers: &mut Workers,
+        workers: &Workers,
         exchange: &mut dyn Exchange,
+        done: Done<'_>,
     ) -> Result<(), Missing> {
-        let Self { parts, places, buffers, planes, sums, .. } = self;
-        for action in parts.get(part).into_iter().flatten() {
+        let Self { parts, places, buffers, sums, values, .. } = self;
+        for Step { title, action } in parts.get(part).into_iter().flatten() {
             match action {
                 Action::Quantize { name, grid, output } => {
                     let elements = output.extent.elements();
@@ -133,7 +151,7 @@ impl Body {
                     let missing = || Missing { name: name.clone(), elements };
                     let input = (values.ok_or_else(missing)?, output.extent);
                     let buffer = &mut buffers[places[output.tensor]][..elements];
-                    boundary::quantize(workers.kernels, input, grid, planes, buffer);
+                    boundary::quantize(workers, input, grid, buffer);
                 }
                 Action::Compute { operator, inputs, output } => {
                     let place = places[output.tensor];
@@ -151,19 +169,27 @@ impl Body {
                 }
                 Action::Dequantize { input, grid, name } => {
                     let steps = &buffers[places[input.tensor]];
-                    let values = boundary::dequantize(steps, input.extent, grid);
+                    let values = at_least(values, input.extent.elements());
+                    boundary::dequantize(workers, steps, input.extent, grid, values);
                     exchange.give(name, &input.extent.shape(), values);
                 }
                 Action::Sum { layer, input, name } => {
-                    sums.resize(layer.output.elements().max(sums.len()), 0);
-                    let sums = &mut sums[..layer.output.elements()];
+                    let elements = layer.output.elements();
+                    let (sums, values) = (at_least(sums, elements), at_least(values, elements));
                     layer.sum(workers, &buffers[places[input.tensor]], sums);
                     let scales = &layer.groups[0].rescale.scale;
-                    let values = boundary::widen(sums, layer.output, scales);
+                    boundary::widen(workers, sums, layer.output, scales, values);
                     exchange.give(name, &layer.output.shape(), values);
                 }
             }
+            done(title);
         }
         Ok(())
     }
+}
+
+/// Gives the beginning of memory that grows where it is too short.
+fn at_least<T: Clone + Default>(memory: &mut Vec<T>, length: usize) -> &mut [T] {
+    memory.resize(length.max(memory.len()), T::default());
+    &mut memory[..length]
 }

@@ -31,12 +31,15 @@ impl Exchange for Values {
         self.0.get(name)?.try_as_plain_ram().ok()?.as_slice::<f32>().ok()
     }
 
-    fn give(&mut self, name: &str, shape: &[usize], values: Vec<f32>) {
-        if let Ok(tensor) = Tensor::from_shape(shape, &values) {
+    fn give(&mut self, name: &str, shape: &[usize], values: &[f32]) {
+        if let Ok(tensor) = Tensor::from_shape(shape, values) {
             self.0.insert(name.to_owned(), Arc::new(tensor));
         }
     }
 }
+
+/// Multiply-adds that are done before threads are awake that sleep.
+const LITTLE_WORK: u64 = 5_000_000;
 
 /// A graph in the runtime.
 pub(super) struct Part {
@@ -62,6 +65,8 @@ impl Part {
         let translated = runtime("read", || translate(&model, &Limits::DEFAULT))?;
         drop(model);
         let multiply_adds = translated.multiply_adds;
+        let single = Executor::SingleThread;
+        let executor = if multiply_adds < LITTLE_WORK { &single } else { executor };
         let (state, facts) = runtime("optimise", || {
             let facts = facts(&translated.model)?;
             Ok((prepare(translated.model, executor)?, facts))

@@ -207,7 +207,7 @@ fn each_operator_is_at_most_a_step_off_and_seldom_that() {
         assert!(!text.contains("float32"), "{name} is all integers: {text}");
         let (mut off, mut all) = (0, 0);
         for seed in 0..4 {
-            let answer = network.run(image(seed)).unwrap().remove(0);
+            let answer = network.run(&image(seed)).unwrap().remove(0);
             let expected = literally(&model, image(seed));
             assert_eq!(answer.len(), expected.len(), "{name}");
             for (one, other) in answer.iter().zip(&expected) {
@@ -228,7 +228,7 @@ fn integers_do_not_depend_on_the_number_of_threads() {
     for (name, model, _) in cases() {
         let answers = [1, 2, 3].map(|threads| {
             let execution = execution(threads, Precision::Int8);
-            Network::new(model.clone(), &["y"], execution).unwrap().run(image(1)).unwrap()
+            Network::new(model.clone(), &["y"], execution).unwrap().run(&image(1)).unwrap()
         });
         assert!(answers[0] == answers[1] && answers[1] == answers[2], "{name}");
     }
@@ -248,7 +248,7 @@ fn what_is_no_integer_operator_is_left_to_the_runtime() {
     let mut network = Network::new(model.clone(), &["y"], execution(1, Precision::Int8)).unwrap();
     let text = network.arithmetic().to_string();
     assert!(text.contains("1 Add, 2 Conv; float32: 1 Tanh"), "{text}");
-    let answer = network.run(image(5)).unwrap().remove(0);
+    let answer = network.run(&image(5)).unwrap().remove(0);
     let expected = literally(&model, image(5));
     let off = answer.iter().zip(&expected).filter(|(a, b)| (*a - *b).abs() > 0.001).count();
     assert!(off * 500 <= answer.len(), "{off} of {}", answer.len());
@@ -276,7 +276,7 @@ fn windows_without_end_are_left_alone() {
         for precision in [Precision::Int8, Precision::Float] {
             // Whether it is run or refused, it is so soon and in little memory.
             let network = Network::new(model.clone(), &["y"], execution(1, precision));
-            let told = network.and_then(|mut network| network.run(image(1)));
+            let told = network.and_then(|mut network| network.run(&image(1)));
             if let Err(error) = told {
                 assert_eq!(error.to_string().lines().count(), 1, "{name}: {error}");
             }
@@ -296,4 +296,19 @@ fn precisions_are_kept_to() {
     let float = crate::tiny_model::tiny_model();
     let refused = Network::new(float, &["logits"], execution(1, Precision::Int8));
     assert!(matches!(refused, Err(NetworkError::NoIntegers)), "{refused:?}");
+}
+
+#[test]
+fn profiles_name_each_operator() {
+    let (_, model, _) = cases().remove(0);
+    let titles = |precision| {
+        let mut network = Network::new(model.clone(), &["y"], execution(1, precision)).unwrap();
+        let laps = network.profile(&image(1)).unwrap();
+        laps.into_iter().map(|(title, _)| title).collect::<Vec<_>>()
+    };
+    assert_eq!(titles(Precision::Float), ["float32"]);
+    let integers = titles(Precision::Int8);
+    let operators: Vec<&str> =
+        integers.iter().map(|title| title.split_once(' ').unwrap().0).collect();
+    assert_eq!(operators, ["QuantizeLinear", "Conv", "Conv", "DequantizeLinear"], "{integers:?}");
 }

@@ -21,7 +21,7 @@ pub(in crate::engine) struct Average {
 }
 
 impl Operator for Average {
-    fn run(&self, workers: &mut Workers, inputs: &[&[i8]], output: &mut [i8]) {
+    fn run(&self, workers: &Workers, inputs: &[&[i8]], output: &mut [i8]) {
         let kernels = workers.kernels;
         let channels = self.output.channels;
         let work = output.len() * self.geometry.cells();

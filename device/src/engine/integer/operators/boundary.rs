@@ -3,27 +3,37 @@
 
 use super::super::extent::Extent;
 use super::super::grid::Grid;
-use super::super::kernels::Kernels;
+use super::super::workers::{Shared, Workers};
 
-/// Makes steps of a tensor of the graph (ONNX operator `QuantizeLinear`); `planes` is memory to work in.
+/// Makes steps of a tensor of the graph (ONNX operator `QuantizeLinear`).
 pub(in crate::engine) fn quantize(
-    kernels: &dyn Kernels,
+    workers: &Workers,
     (values, extent): (&[f32], Extent),
     grid: &Grid,
-    planes: &mut Vec<i8>,
     output: &mut [i8],
 ) {
-    let (channels, places) = (extent.channels, extent.places());
-    planes.resize((channels * extent.width).max(planes.len()), 0);
-    for row in 0..extent.height {
-        let planes = &mut planes[..channels * extent.width];
-        for (channel, plane) in planes.chunks_exact_mut(extent.width).enumerate() {
-            let start = channel * places + row * extent.width;
-            kernels.quantize(&values[start..][..extent.width], grid.scale, grid.steps, plane);
-        }
-        let output = &mut output[row * extent.width * channels..][..extent.width * channels];
-        interleave(planes, extent, output);
-    }
+    let Extent { channels, width, .. } = extent;
+    let work = extent.elements();
+    workers.share(
+        Shared { output, row: width * channels, together: 1, work },
+        |rows, part, scratch| {
+            let planes = &mut scratch.patch;
+            planes.resize((channels * width).max(planes.len()), 0);
+            let planes = &mut planes[..channels * width];
+            for (row, output) in rows.zip(part.chunks_exact_mut(width * channels)) {
+                for (channel, plane) in planes.chunks_exact_mut(width).enumerate() {
+                    let start = channel * extent.places() + row * width;
+                    workers.kernels.quantize(
+                        &values[start..][..width],
+                        grid.scale,
+                        grid.steps,
+                        plane,
+                    );
+                }
+                interleave(planes, extent, output);
+            }
+        },
+    );
 }
 
 fn interleave(planes: &[i8], extent: Extent, output: &mut [i8]) {
@@ -46,24 +56,52 @@ fn interleave(planes: &[i8], extent: Extent, output: &mut [i8]) {
 }
 
 /// Gives the values that steps stand for (ONNX operator `DequantizeLinear`), in the graph's order.
-pub(in crate::engine) fn dequantize(steps: &[i8], extent: Extent, grid: &Grid) -> Vec<f32> {
+pub(in crate::engine) fn dequantize(
+    workers: &Workers,
+    steps: &[i8],
+    extent: Extent,
+    grid: &Grid,
+    output: &mut [f32],
+) {
     let zero = i16::from(grid.steps.zero);
-    reorder(&steps[..extent.elements()], extent, |step, _| {
-        f32::from(i16::from(step) - zero) * grid.scale
-    })
+    let value = |step, _| f32::from(i16::from(step) - zero) * grid.scale;
+    reorder(workers, &steps[..extent.elements()], extent, value, output);
 }
 
 /// Gives the values that sums of products stand for, in the graph's order.
-pub(in crate::engine) fn widen(sums: &[i32], extent: Extent, scales: &[f32]) -> Vec<f32> {
+pub(in crate::engine) fn widen(
+    workers: &Workers,
+    sums: &[i32],
+    extent: Extent,
+    scales: &[f32],
+    output: &mut [f32],
+) {
     #[expect(clippy::cast_precision_loss, reason = "the definition's own rounding")]
-    reorder(sums, extent, |sum, channel| sum as f32 * scales[channel])
+    let value = |sum, channel: usize| sum as f32 * scales[channel];
+    reorder(workers, sums, extent, value, output);
 }
 
-fn reorder<T: Copy>(from: &[T], extent: Extent, value: impl Fn(T, usize) -> f32) -> Vec<f32> {
-    let mut output = Vec::with_capacity(extent.elements());
-    for channel in 0..extent.channels {
-        let column = from[channel..].iter().step_by(extent.channels);
-        output.extend(column.map(|&x| value(x, channel)));
-    }
-    output
+/// Channels that are read at once: neighbours in memory.
+const TOGETHER: usize = 16;
+
+fn reorder<T: Copy + Sync>(
+    workers: &Workers,
+    from: &[T],
+    extent: Extent,
+    value: impl Fn(T, usize) -> f32 + Sync,
+    output: &mut [f32],
+) {
+    let (channels, places) = (extent.channels, extent.places());
+    let shared = Shared { output, row: places, together: TOGETHER, work: extent.elements() };
+    workers.share(shared, |mine, part, _| {
+        for (first, part) in mine.step_by(TOGETHER).zip(part.chunks_mut(TOGETHER * places)) {
+            for (index, plane) in part.chunks_exact_mut(places).enumerate() {
+                let channel = first + index;
+                let column = from[channel..].iter().step_by(channels);
+                for (to, &from) in plane.iter_mut().zip(column) {
+                    *to = value(from, channel);
+                }
+            }
+        }
+    });
 }

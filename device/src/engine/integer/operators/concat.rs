@@ -12,7 +12,7 @@ pub(in crate::engine) struct Concat {
 }
 
 impl Operator for Concat {
-    fn run(&self, workers: &mut Workers, inputs: &[&[i8]], output: &mut [i8]) {
+    fn run(&self, workers: &Workers, inputs: &[&[i8]], output: &mut [i8]) {
         let row: usize = self.parts.iter().map(|(channels, _)| channels).sum();
         let work = output.len();
         workers.share(Shared { output, row, together: 1, work }, |places, part, _| {

@@ -31,7 +31,7 @@ pub(in crate::engine) struct Group {
 }
 
 impl Operator for Convolution {
-    fn run(&self, workers: &mut Workers, inputs: &[&[i8]], output: &mut [i8]) {
+    fn run(&self, workers: &Workers, inputs: &[&[i8]], output: &mut [i8]) {
         let kernels = workers.kernels;
         let row = self.output.channels;
         let work = self.output.places() * self.depth() * row;
@@ -55,7 +55,7 @@ impl Operator for Convolution {
 impl Convolution {
     /// Computes the sums themselves with their biases, [row][column][channel], for what goes on in floating point. There
     /// must be one group.
-    pub(in crate::engine) fn sum(&self, workers: &mut Workers, input: &[i8], output: &mut [i32]) {
+    pub(in crate::engine) fn sum(&self, workers: &Workers, input: &[i8], output: &mut [i32]) {
         let kernels = workers.kernels;
         let row = self.output.channels;
         let work = self.output.places() * self.depth() * row;

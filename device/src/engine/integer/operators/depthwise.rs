@@ -30,7 +30,7 @@ const MOST_ROWS: usize = 16;
 const MOST_PADDED_BYTES: usize = 1 << 24;
 
 impl Operator for Depthwise {
-    fn run(&self, workers: &mut Workers, inputs: &[&[i8]], output: &mut [i8]) {
+    fn run(&self, workers: &Workers, inputs: &[&[i8]], output: &mut [i8]) {
         let kernels = workers.kernels;
         let row = self.output.width * self.output.channels;
         let work = self.output.elements() * self.geometry.cells();

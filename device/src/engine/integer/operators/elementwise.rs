@@ -14,7 +14,7 @@ const COST: usize = 8;
 pub(in crate::engine) struct Add(pub(in crate::engine) Addition);
 
 impl Operator for Add {
-    fn run(&self, workers: &mut Workers, inputs: &[&[i8]], output: &mut [i8]) {
+    fn run(&self, workers: &Workers, inputs: &[&[i8]], output: &mut [i8]) {
         let kernels = workers.kernels;
         let work = output.len() * COST;
         workers.share(Shared { output, row: 1, together: TOGETHER, work }, |range, part, _| {
@@ -29,7 +29,7 @@ impl Operator for Add {
 pub(in crate::engine) struct Multiply(pub(in crate::engine) Multiplication);
 
 impl Operator for Multiply {
-    fn run(&self, workers: &mut Workers, inputs: &[&[i8]], output: &mut [i8]) {
+    fn run(&self, workers: &Workers, inputs: &[&[i8]], output: &mut [i8]) {
         let kernels = workers.kernels;
         let work = output.len() * COST;
         workers.share(Shared { output, row: 1, together: TOGETHER, work }, |range, part, _| {
@@ -47,7 +47,7 @@ pub(in crate::engine) struct ScaleChannels {
 }
 
 impl Operator for ScaleChannels {
-    fn run(&self, workers: &mut Workers, inputs: &[&[i8]], output: &mut [i8]) {
+    fn run(&self, workers: &Workers, inputs: &[&[i8]], output: &mut [i8]) {
         let (kernels, row) = (workers.kernels, self.channels);
         let work = output.len() * COST;
         let factors = &inputs[1][..row];

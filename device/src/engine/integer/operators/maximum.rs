@@ -13,7 +13,7 @@ pub(in crate::engine) struct Maximum {
 }
 
 impl Operator for Maximum {
-    fn run(&self, workers: &mut Workers, inputs: &[&[i8]], output: &mut [i8]) {
+    fn run(&self, workers: &Workers, inputs: &[&[i8]], output: &mut [i8]) {
         let kernels = workers.kernels;
         let Geometry { kernel, stride, dilation, before, .. } = self.geometry;
         let Extent { height, width, channels, .. } = self.input;

@@ -38,7 +38,7 @@ impl Table {
 }
 
 impl Operator for Table {
-    fn run(&self, workers: &mut Workers, inputs: &[&[i8]], output: &mut [i8]) {
+    fn run(&self, workers: &Workers, inputs: &[&[i8]], output: &mut [i8]) {
         let work = output.len() * 2;
         workers.share(Shared { output, row: 1, together: 64, work }, |range, part, _| {
             for (to, &from) in part.iter_mut().zip(&inputs[0][range]) {

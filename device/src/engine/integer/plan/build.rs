@@ -16,7 +16,7 @@ use super::super::operators::concat::Concat;
 use super::super::operators::elementwise::{Add, Multiply, ScaleChannels};
 use super::super::operators::maximum::Maximum;
 use super::super::operators::table::Table;
-use super::super::program::{Action, Held};
+use super::super::program::{Action, Held, Step};
 use super::super::wiring::Wiring;
 use super::weights::attribute;
 use super::{Kind, Made, Unit};
@@ -56,7 +56,7 @@ impl<'a> Builder<'a> {
         self.elements
     }
 
-    /// Builds the actions of a part; `shapes` holds those of tensors in floating point, and learns of new ones.
+    /// Builds the steps of a part; `shapes` holds those of tensors in floating point, and learns of new ones.
     ///
     /// # Errors
     /// Returns [`Unfit`] for the first unit that cannot be built.
@@ -64,9 +64,13 @@ impl<'a> Builder<'a> {
         &mut self,
         units: &[Unit],
         shapes: &mut HashMap<String, Vec<usize>>,
-    ) -> Result<Vec<Action>, Unfit> {
-        let build = |unit| self.unit(unit, shapes).ok_or(Unfit { node: unit.node });
-        units.iter().map(build).collect()
+    ) -> Result<Vec<Step>, Unfit> {
+        let mut build = |unit: &Unit| {
+            let action = self.unit(unit, shapes).ok_or(Unfit { node: unit.node })?;
+            let title = format!("{} {}", self.wiring.nodes[unit.node].op_type(), unit.made.name());
+            Ok(Step { title, action })
+        };
+        units.iter().map(&mut build).collect()
     }
 
     fn unit(&mut self, unit: &Unit, shapes: &mut HashMap<String, Vec<usize>>) -> Option<Action> {
