@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 use lcam_models::explained::IMAGE;
 use lcam_models::onnx::{GraphProto, NodeProto};
 use serde::Serialize;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::QuantizeError;
 use super::compensate::Moments;
@@ -24,6 +24,9 @@ use crate::rounding::{Rows, round_above};
 
 /// The largest bias in steps of its scale: room below 2^31 for the sums that it is added to.
 const LARGEST_BIAS: f64 = (1u64 << 30) as f64;
+
+/// The pictures that a layer's noise is measured with.
+const NOISE_WITH: i64 = 32;
 
 /// The grids of a plan's tensors, by the grids' numbers.
 pub(super) type Grids = BTreeMap<usize, Grid>;
@@ -249,8 +252,8 @@ impl Fitter<'_> {
         noise.push(LayerNoise {
             node: node_name(node).to_owned(),
             operator: node.op_type().to_owned(),
-            alone_db: self.alone(node, &values[input].exact, &twin.exact)?,
-            so_far_db: decibels(&twin.exact, &twin.rounded)?,
+            alone_db: self.alone(node, &few(&values[input].exact)?, &few(&twin.exact)?)?,
+            so_far_db: decibels(&few(&twin.exact)?, &few(&twin.rounded)?)?,
         });
         values.insert(node.output[0].clone(), twin);
         Ok(LayerWeights { rows, axis, bias: layer_bias })
@@ -307,6 +310,12 @@ impl Fitter<'_> {
         let output = output.f_add(&along_channels(&error, &output, node)?)?;
         decibels(exact, &output)
     }
+}
+
+/// Takes the first pictures of a batch: enough to tell which layers are noisy.
+fn few(batch: &Tensor) -> Result<Tensor, TchError> {
+    let count = batch.size().first().copied().unwrap_or(0);
+    batch.f_narrow(0, 0, count.min(NOISE_WITH))
 }
 
 /// Gives what a report calls a node.
