@@ -47,7 +47,14 @@ pub(in crate::engine) struct Packed {
     /// Whether a weight is -128.
     #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "NEON's kernels ask"))]
     has_least: bool,
+    /// For each group of outputs, whether its weights are so small that products may be added four at a time.
+    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "NEON's kernels ask"))]
+    fours: Vec<bool>,
     bytes: Vec<i8>,
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "AVX2's kernels read them")
+    )]
     words: Vec<i16>,
 }
 

@@ -88,6 +88,13 @@ impl Packed {
     /// Keeps weights, [output][depth], as they are.
     pub(super) fn new(weights: &[i8], [outputs, depth]: [usize; 2]) -> Self {
         let has_least = weights.contains(&i8::MIN);
-        Self { outputs, depth, has_least, bytes: weights.to_vec(), words: Vec::new() }
+        Self {
+            outputs,
+            depth,
+            has_least,
+            fours: Vec::new(),
+            bytes: weights.to_vec(),
+            words: Vec::new(),
+        }
     }
 }

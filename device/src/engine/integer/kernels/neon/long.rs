@@ -1,7 +1,8 @@
 //! Without `SDOT`: `SMULL` and `SMLAL2` multiply int8 to int16, two products together, and `SADALP` adds pairs of them to
 //! int32: sixteen products in three instructions.
 //!
-//! Two products fit int16 unless all four factors are -128. So layers with such a weight take each product alone, by `SADALP`
+//! Where the weights are small enough, which is found out when they are packed, four products are added before that: thirty-two in
+//! five. Two fit int16 unless all four factors are -128. So layers with such a weight take each product alone, by `SADALP`
 //! behind each multiplication. Weights are packed as `[group of 4 outputs][16 of depth][output][16 of depth]`; each sum is
 //! four partial ones in a register until the end.
 
@@ -11,7 +12,7 @@ use super::super::{Kernels, Packed, Rows, Sink, Window};
 use super::depthwise;
 use super::store::{LANES, Target};
 use crate::engine::integer::steps::Rescale;
-use steps::{steps_alone, steps_together};
+use steps::{steps_alone, steps_four, steps_together};
 use sums::{sum_alone, sum_together};
 
 /// Adds the products of one row with the weights of outputs, two products together: sums, weights and memory by number.
@@ -65,6 +66,7 @@ impl Kernels for Long {
         let mut packed = Packed::new(&[], [outputs, depth]);
         packed.has_least = weights.contains(&i8::MIN);
         for first in (0..outputs).step_by(LANES) {
+            let start = packed.bytes.len();
             for k in (0..depth.next_multiple_of(LOAD)).step_by(LOAD) {
                 for output in first..first + LANES {
                     for k in k..k + LOAD {
@@ -73,6 +75,7 @@ impl Kernels for Long {
                     }
                 }
             }
+            packed.fours.push(fit_four(&packed.bytes[start..]));
         }
         packed
     }
@@ -90,7 +93,7 @@ impl Kernels for Long {
     ) {
         let loads = packed.depth.div_ceil(LOAD);
         let groups = packed.bytes.chunks_exact(loads * LANES * LOAD);
-        for (weights, first) in groups.zip((0..).step_by(LANES)) {
+        for ((weights, &four), first) in groups.zip(&packed.fours).zip((0..).step_by(LANES)) {
             let weights = weights.as_ptr();
             // SAFETY: the caller has checked rows and sink, and the weights are those of `pack`.
             unsafe {
@@ -98,13 +101,16 @@ impl Kernels for Long {
                 target.narrow(LANES);
                 let alone = packed.has_least;
                 let steps = target.steps(LANES);
-                if let (Some((rounding, to, stride)), true) = (steps, alone) {
-                    let take = |from, to: Places| steps_alone(from, loads, weights, &to, rounding);
-                    each(rows, to, stride, take);
-                } else if let Some((rounding, to, stride)) = steps {
-                    let take =
-                        |from, to: Places| steps_together(from, loads, weights, &to, rounding);
-                    each(rows, to, stride, take);
+                // Each loop is compiled for itself: a call for four rows would cost as much as some of them.
+                if let Some((rounding, to, stride)) = steps {
+                    let make = (weights, rounding);
+                    if alone {
+                        each(rows, to, stride, |from, to| steps_alone(from, loads, make, &to));
+                    } else if four {
+                        each(rows, to, stride, |from, to| steps_four(from, loads, make, &to));
+                    } else {
+                        each(rows, to, stride, |from, to| steps_together(from, loads, make, &to));
+                    }
                 } else if alone {
                     run(rows, &mut target, |rows| sum_alone(rows, loads, weights));
                 } else {
@@ -124,6 +130,23 @@ impl Kernels for Long {
         // SAFETY: the caller has checked the slices.
         unsafe { depthwise::run(window, packed, rescale, output) }
     }
+}
+
+/// The most that the amounts of four weights may come to: with steps of at most 128 their products then fit int16.
+const MOST_OF_FOUR: u32 = 255;
+
+/// Tells whether products of a group's packed weights may be added four at a time, as `steps_four` does: two times sixteen of
+/// depth together, behind the odd one.
+fn fit_four(group: &[i8]) -> bool {
+    let block = LANES * LOAD;
+    let pairs = group[group.len() / block % 2 * block..].chunks_exact(2 * block);
+    let fits = |pair: &[i8], place: usize| {
+        let amounts =
+            [0, LOAD / 2, block, block + LOAD / 2].map(|at| pair[place + at].unsigned_abs());
+        amounts.into_iter().map(u32::from).sum::<u32>() <= MOST_OF_FOUR
+    };
+    let places = || (0..block).filter(|place| place % LOAD < LOAD / 2);
+    pairs.into_iter().all(|pair| places().all(|place| fits(pair, place)))
 }
 
 /// Gives four rows from one on. In place of rows that are not there it is the last one again.
