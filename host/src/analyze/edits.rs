@@ -92,6 +92,26 @@ pub fn grown(mask: &[bool], width: usize, by: usize) -> Vec<bool> {
     all
 }
 
+/// Marks the box around a mask, some pixels wider to all sides: a mask's own outline tells what stood there.
+#[must_use]
+pub fn boxed(mask: &[bool], width: usize, by: usize) -> Vec<bool> {
+    let width = width.max(1);
+    let height = mask.len() / width;
+    let inside = || mask.iter().enumerate().filter(|(_, inside)| **inside).map(|(index, _)| index);
+    let (columns, rows) = (|| inside().map(|i| i % width), || inside().map(|i| i / width));
+    let span = |first: Option<usize>, last: Option<usize>, side: usize| {
+        let (first, last) = first.zip(last)?;
+        Some(first.saturating_sub(by)..(last + by + 1).min(side))
+    };
+    let mut all = vec![false; mask.len()];
+    let columns = span(columns().min(), columns().max(), width);
+    let rows = span(rows().min(), rows().max(), height);
+    if let (Some(columns), Some(rows)) = (columns, rows) {
+        rows.for_each(|row| all[row * width..][columns.clone()].fill(true));
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use image::Rgb;
@@ -141,5 +161,20 @@ mod tests {
         let large = grown(&mask, 5, 1);
         assert_eq!(large.iter().filter(|inside| **inside).count(), 9 + 3);
         assert_eq!(grown(&mask, 5, 0), mask);
+    }
+
+    #[test]
+    fn a_box_holds_all_of_a_mask_and_ends_at_the_edge() {
+        let mut mask = vec![false; 30];
+        assert_eq!(boxed(&mask, 6, 2), mask, "nothing is around nothing");
+        mask[0] = true;
+        mask[13] = true;
+        let filled = |by: usize| -> Vec<usize> {
+            let marked = boxed(&mask, 6, by);
+            (0..30).filter(|&index| marked[index]).collect()
+        };
+        assert_eq!(filled(0), [0, 1, 6, 7, 12, 13]);
+        assert_eq!(filled(1), [0, 1, 2, 6, 7, 8, 12, 13, 14, 18, 19, 20]);
+        assert_eq!(filled(9).len(), 30);
     }
 }
