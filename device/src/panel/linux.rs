@@ -51,6 +51,9 @@ const USUAL_LIMIT: usize = 4096;
 /// A larger limit is not used: at 32 MHz this is 16 ms, and the gaps between transfers count for nothing.
 const LARGEST_LIMIT: usize = 65_536;
 
+/// Kernels since 5.16 count a transfer's length up to a multiple of this on 64-bit ARM (`ARCH_DMA_MINALIGN`).
+const ALIGNMENT: usize = 128;
+
 /// Reads how much spidev takes in one transfer. More is given by `spidev.bufsiz=65536` on the kernel's command line.
 fn transfer_limit() -> usize {
     let text = std::fs::read_to_string("/sys/module/spidev/parameters/bufsiz").unwrap_or_default();
@@ -60,7 +63,8 @@ fn transfer_limit() -> usize {
 fn parse_limit(text: &str) -> usize {
     // Below a window command's parameters nothing works; such a value is not the kernel's.
     let limit = text.trim().parse().ok().filter(|&limit: &usize| limit >= 16);
-    limit.unwrap_or(USUAL_LIMIT).min(LARGEST_LIMIT)
+    let limit = limit.unwrap_or(USUAL_LIMIT).min(LARGEST_LIMIT);
+    if limit < ALIGNMENT { limit } else { limit - limit % ALIGNMENT }
 }
 
 /// An SSD1306's command that does nothing, behind the byte that says that a command follows.
@@ -112,7 +116,14 @@ mod tests {
 
     #[test]
     fn takes_transfers_as_long_as_spidev_does() {
-        let cases = [("4096\n", 4096), ("131072\n", 65_536), ("", 4096), ("1", 4096), ("64", 64)];
+        let cases = [
+            ("4096\n", 4096),
+            ("131072\n", 65_536),
+            ("5000", 4992),
+            ("", 4096),
+            ("1", 4096),
+            ("64", 64),
+        ];
         for (text, expected) in cases {
             assert_eq!(parse_limit(text), expected, "{text:?}");
         }
