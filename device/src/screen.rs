@@ -91,8 +91,7 @@ where
     let area = target.bounding_box();
     target.fill_solid(&area, palette::BACKGROUND.into())?;
     let panes = panes(scene);
-    let ranks = if scene.mode == DisplayMode::SideBySide { 0 } else { scene.ranking.len() };
-    let layout = Layout::new(area, panes.len(), ranks);
+    let layout = layout(scene, area, panes.len());
     for (pane, (explained, overlay)) in layout.panes.iter().zip(panes) {
         draw_pane(scene, explained, overlay, pane, target)?;
     }
@@ -100,6 +99,16 @@ where
         ranking::draw(scene, side, target)?;
     }
     Ok(())
+}
+
+fn layout(scene: &Scene<'_>, area: Rectangle, panes: usize) -> Layout {
+    let ranks = if scene.mode == DisplayMode::SideBySide { 0 } else { scene.ranking.len() };
+    Layout::new(area, panes, ranks)
+}
+
+/// Tells whether the best classes are listed beside the picture.
+fn lists_classes(scene: &Scene<'_>, area: Rectangle) -> bool {
+    layout(scene, area, panes(scene).len()).side.is_some()
 }
 
 /// Gives what stands in each pane: a class, if there is one, and how its map is shown.

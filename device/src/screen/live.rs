@@ -82,11 +82,16 @@ where
         ranking: live.ranking,
         mode: live.mode,
     };
-    super::draw(&scene, target)?;
-    match live.banner() {
-        Some((text, color)) => draw_banner(text, color, target),
-        None => Ok(()),
+    let Some((text, color)) = live.banner() else { return super::draw(&scene, target) };
+    let area = target.bounding_box();
+    let banner = Banner::new(text, color, area.size);
+    if super::lists_classes(&scene, area) {
+        // A picture may be covered, a class's name not.
+        super::draw(&scene, &mut target.cropped(&banner.below(area)))?;
+    } else {
+        super::draw(&scene, target)?;
     }
+    banner.draw(target)
 }
 
 /// Names nothing, as the network is not sure enough of anything.
@@ -123,33 +128,58 @@ where
     Ok(())
 }
 
-/// Draws a strip over the upper edge.
-fn draw_banner<D>(text: &str, color: Rgb888, target: &mut D) -> Result<(), D::Error>
-where
-    D: DrawTarget,
-    D::Color: From<Rgb888>,
-{
-    let area = target.bounding_box();
-    let text_px = (area.size.height / 18).clamp(9, 28);
-    let lines = text::wrap(text, text_px, area.size.width.saturating_sub(text_px), 3);
-    for (index, line) in (0_i32..).zip(&lines) {
-        let place = Rectangle::new(
-            area.top_left + Point::new(0, index * offset(text_px * 3 / 2)),
-            Size::new(area.size.width, text_px * 3 / 2),
-        );
-        let place = place.intersection(&area);
-        target.fill_solid(&place, color.into())?;
-        let inner = Rectangle::new(
-            place.top_left + Point::new(offset(text_px / 2), 0),
-            Size::new(place.size.width.saturating_sub(text_px), place.size.height),
-        );
-        let style = Style {
-            height_px: text_px,
-            color: palette::TEXT,
-            background: color,
-            align: Align::Left,
-        };
-        text::draw(target, inner, line, style)?;
+/// A strip at the upper edge, of one line or more.
+struct Banner {
+    lines: Vec<String>,
+    color: Rgb888,
+    text_px: u32,
+}
+
+impl Banner {
+    fn new(text: &str, color: Rgb888, size: Size) -> Self {
+        let text_px = (size.height / 18).clamp(9, 28);
+        let lines = text::wrap(text, text_px, size.width.saturating_sub(text_px), 3);
+        Self { lines, color, text_px }
     }
-    Ok(())
+
+    fn line_px(&self) -> u32 {
+        self.text_px * 3 / 2
+    }
+
+    /// Gives what is left of an area below it.
+    fn below(&self, area: Rectangle) -> Rectangle {
+        let lines = u32::try_from(self.lines.len()).unwrap_or(u32::MAX);
+        let high = lines.saturating_mul(self.line_px()).min(area.size.height);
+        let size = Size::new(area.size.width, area.size.height - high);
+        Rectangle::new(area.top_left + Point::new(0, offset(high)), size)
+    }
+
+    fn draw<D>(&self, target: &mut D) -> Result<(), D::Error>
+    where
+        D: DrawTarget,
+        D::Color: From<Rgb888>,
+    {
+        let area = target.bounding_box();
+        let (text_px, color) = (self.text_px, self.color);
+        for (index, line) in (0_i32..).zip(&self.lines) {
+            let place = Rectangle::new(
+                area.top_left + Point::new(0, index * offset(self.line_px())),
+                Size::new(area.size.width, self.line_px()),
+            );
+            let place = place.intersection(&area);
+            target.fill_solid(&place, color.into())?;
+            let inner = Rectangle::new(
+                place.top_left + Point::new(offset(text_px / 2), 0),
+                Size::new(place.size.width.saturating_sub(text_px), place.size.height),
+            );
+            let style = Style {
+                height_px: text_px,
+                color: palette::TEXT,
+                background: color,
+                align: Align::Left,
+            };
+            text::draw(target, inner, line, style)?;
+        }
+        Ok(())
+    }
 }
