@@ -45,7 +45,7 @@ impl Board {
                 ]
             }
             // QEMU's chip acknowledges what an SSD1306 is sent.
-            Self::Raspi3b => vec!["-M", "raspi3b", "-device", "ssd0303,address=0x3c"],
+            Self::Raspi3b => vec!["-M", "raspi3b", "-device", "ssd0303,bus=i2c-bus.1,address=0x3c"],
         }
     }
 
@@ -88,7 +88,7 @@ impl Machine {
         fs::write(&first, first_files(&prepared, folder.path(), files)).unwrap();
         let append = format!(
             "console=ttyAMA0 rdinit=/init quiet loglevel=3 fbcon=map:9 vt.global_cursor_default=0 \
-             spidev.bufsiz=64 vivid.n_devs=1 vivid.node_types=0x1 modules={}",
+             spidev.bufsiz=128 vivid.n_devs=1 vivid.node_types=0x1 modules={}",
             board.modules()
         );
         let mut process = Command::new(prepared.join(format!("qemu-{}", board.name())))
@@ -132,7 +132,8 @@ impl Machine {
         self.commands += 1;
         let mark = format!("end of {}: ", self.commands);
         // Parted, so that nothing that is echoed is taken for the end.
-        writeln!(self.input, "{command}\necho \"end of\" \"{}: $?.\"", self.commands).unwrap();
+        let end = format!("code=$?; echo; echo \"end of\" \"{}: $code.\"", self.commands);
+        writeln!(self.input, "{command}\n{end}").unwrap();
         let start = Instant::now();
         let mut printed = Vec::new();
         loop {
@@ -141,6 +142,10 @@ impl Machine {
             let line = line.unwrap_or_else(|error| panic!("{command}: {error}: {printed:#?}"));
             if let Some(status) = line.trim().strip_prefix(&mark) {
                 assert_eq!(status, "0.", "{command}: {printed:#?}");
+                // The empty line ends what a command has left without an end.
+                if printed.last().is_some_and(String::is_empty) {
+                    printed.pop();
+                }
                 return printed.join("\n");
             }
             printed.push(line.trim_end().to_owned());
