@@ -168,6 +168,7 @@ fn refuses_what_is_unusable_in_one_line() {
             "good.onnx: it is not an explained model (no `lcam.format`",
         ),
         ("evaluate missing.onnx --images .", "cannot read missing.onnx"),
+        ("evaluate explained.onnx --images none", "lcam-host: cannot read the folder none"),
         ("evaluate missing.onnx --images . --json no/all.json", "no file can be made in"),
         (
             "evaluate x --images . --output r --json r/all.json",

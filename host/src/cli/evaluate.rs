@@ -17,9 +17,9 @@ use super::device::parse_device;
 use super::{TOOL, outputs};
 use crate::dataset::list_pictures;
 use crate::evaluate::{
-    Evaluation, Explained, Family, Figure, Fill, KEPT, MapFolder, MaskFolder, Method, Options,
-    Pairs, Protocol, REMOVED, RISE_MASKS, Sanity, Summary, check_sanity, evaluate, evaluate_pairs,
-    summarize,
+    EvaluateError, Evaluation, Explained, Family, Figure, Fill, KEPT, MapFolder, MaskFolder,
+    Method, Options, Pairs, Protocol, REMOVED, RISE_MASKS, Sanity, Summary, check_sanity, evaluate,
+    evaluate_pairs, summarize,
 };
 use crate::report::{Report, Section, check_output};
 use json::{Figures, Settings};
@@ -112,7 +112,7 @@ impl Evaluate {
             );
         }
         let model = Explained::read(&self.model, self.device)?;
-        let mut evaluation = evaluate(&model, &options).with_context(context)?;
+        let mut evaluation = evaluate(&model, &options).map_err(|error| self.told(error))?;
         evaluation.digests = evaluation.digests.with_model(&self.model).with_context(context)?;
         let summaries = summarize(&options.methods, &evaluation.outcomes);
         let extra = self.extra_tests(&model, &options).with_context(context)?;
@@ -176,6 +176,13 @@ impl Evaluate {
     }
 
     /// Makes the tests beside the figures that are asked for.
+    /// Names the model where it is to blame.
+    fn told(&self, error: EvaluateError) -> anyhow::Error {
+        let is_about_the_model = error.is_about_the_model();
+        let error = anyhow::Error::from(error);
+        if is_about_the_model { error.context(self.model.display().to_string()) } else { error }
+    }
+
     fn extra_tests(&self, model: &Explained, options: &Options) -> anyhow::Result<ExtraTests> {
         let mut extra = ExtraTests::default();
         if self.sanity {

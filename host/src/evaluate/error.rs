@@ -87,3 +87,18 @@ pub enum EvaluateError {
         problem: MapError,
     },
 }
+
+impl EvaluateError {
+    /// Tells whether the model is to blame, and not pictures, masks or where maps go.
+    #[must_use]
+    pub fn is_about_the_model(&self) -> bool {
+        matches!(
+            self,
+            Self::Model(_)
+                | Self::Classifier(_)
+                | Self::Missing { .. }
+                | Self::Run(_)
+                | Self::Torch(_)
+        )
+    }
+}
