@@ -285,6 +285,7 @@ fn bench_refuses_what_it_cannot_do() {
         (&["tiny.onnx", "--stages", "draw"], "invalid value 'draw' for '--stages"),
         (&["tiny.onnx", "--size", "4x4"], "each side 16 to 8192"),
         (&["tiny.onnx", "--camera", "4x4"], "each side 16 to 8192"),
+        (&["tiny.onnx", "--stages", "operators", "--only", "classifier"], "leave out --only"),
         (&["missing.onnx"], "cannot read missing.onnx"),
     ] {
         desk.refuse(&[&["bench"], arguments].concat(), expected);

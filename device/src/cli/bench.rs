@@ -7,7 +7,7 @@ mod operators;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -107,6 +107,9 @@ impl Bench {
     }
 
     fn report(&self) -> Result<Report> {
+        if self.stages == Stages::Operators && self.only == Some(Form::Classifier) {
+            bail!("--stages operators is of the explained model; leave out --only classifier");
+        }
         let bytes = std::fs::metadata(&self.model)
             .with_context(|| format!("cannot read {}", self.model.display()))?
             .len();
