@@ -115,8 +115,8 @@ impl Workers {
             for thread in 1..threads {
                 let (take, busy) = (&take, &busy);
                 scope.spawn(move |_| {
+                    let _busy = Busy(busy);
                     take(thread);
-                    busy.fetch_sub(1, Ordering::Release);
                 });
             }
             take(0);
@@ -142,6 +142,15 @@ struct Over<'a>(&'a AtomicBool);
 impl Drop for Over<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Counts a thread as done, even if it broke off.
+struct Busy<'a>(&'a AtomicUsize);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -190,5 +199,23 @@ mod tests {
                 assert_eq!(output, expected);
             }
         }
+    }
+
+    #[test]
+    fn a_thread_that_breaks_off_is_not_waited_for() {
+        let pool = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap());
+        let workers = Workers::new(families()[0], Some(pool));
+        let broken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut output = vec![0; 64];
+            let shared = Shared { output: &mut output, row: 1, together: 1, work: LITTLE_WORK };
+            workers.within(|workers| {
+                workers.share(shared, |_, _, _| {
+                    assert!(rayon::current_thread_index().is_none(), "of the pool");
+                    // The other thread gets its turn.
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                });
+            });
+        }));
+        assert!(broken.is_err(), "what a thread says is heard");
     }
 }
