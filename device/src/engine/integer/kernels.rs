@@ -47,9 +47,11 @@ pub(in crate::engine) struct Packed {
     /// Whether a weight is -128.
     #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "NEON's kernels ask"))]
     has_least: bool,
-    /// For each group of outputs, whether its weights are so small that products may be added four at a time.
-    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "NEON's kernels ask"))]
-    fours: Vec<bool>,
+    /// For each group of outputs, whether its weights are so small that some of their products may be added in int16.
+    small: Vec<bool>,
+    /// For each output, by how much its sums are greater where rows are held without a sign.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "AVX2's kernels ask"))]
+    excess: Vec<i32>,
     bytes: Vec<i8>,
     #[cfg_attr(
         not(target_arch = "x86_64"),

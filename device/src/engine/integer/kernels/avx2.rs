@@ -1,20 +1,17 @@
 //! x86-64 with AVX2.
 //!
-//! Products are made by `vpmaddwd`, which multiplies int16 and adds neighbours in int32, so that no sum saturates (as the
-//! 8-bit form `vpmaddubsw` would let it). So rows are widened to int16 first, once for all outputs; weights are packed as
-//! int16, pairs of depth together: `[group of vectors][pair of depth][vector][8 outputs][2]`.
+//! No sum saturates. Products of small weights are made in eight bits, those of others in int16, as each group of outputs
+//! allows: [`tiles`]. Rows are brought into that form first, once for all outputs; weights are packed so, too:
+//! `[group of vectors][step of depth][vector][8 outputs][values of a step]`.
 
 mod depthwise;
 mod store;
-
-use std::arch::x86_64::{
-    __m256i, _mm_loadu_si128, _mm256_add_epi32, _mm256_cvtepi8_epi16, _mm256_loadu_si256,
-    _mm256_madd_epi16, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_storeu_si256,
-};
+mod tiles;
 
 use super::{Addition, Kernels, Multiplication, Packed, Rows, Sink, Window, portable};
 use crate::engine::integer::steps::{Rescale, Steps};
 use store::Target;
+use tiles::{Bytes, Form, Job, Words, excess, fits};
 
 /// The family, where the processor has it.
 pub(super) fn family() -> Option<&'static dyn Kernels> {
@@ -44,16 +41,19 @@ impl Kernels for Avx2 {
     fn pack(&self, weights: &[i8], outputs: usize) -> Packed {
         let depth = weights.len() / outputs.max(1);
         let mut packed = Packed::new(&[], [outputs, depth]);
+        let rows = || weights.chunks_exact(depth.max(1));
+        packed.excess = rows().map(excess).collect();
         for (first, vectors) in groups(outputs) {
-            for pair in 0..depth.div_ceil(2) {
-                for lane in first..first + vectors * LANES {
-                    for k in [2 * pair, 2 * pair + 1] {
-                        let inside = lane < outputs && k < depth;
-                        let weight = if inside { weights[lane * depth + k] } else { 0 };
-                        packed.words.push(weight.into());
-                    }
-                }
+            let (lanes, group) =
+                (vectors * LANES, weights.get(first * depth..).unwrap_or_default());
+            let small = rows().skip(first).take(lanes).all(fits);
+            if small {
+                packed.bytes.extend(ordered(group, depth, lanes, Bytes::STEP));
+            } else {
+                let values = ordered(group, depth, lanes, Words::STEP);
+                packed.words.extend(values.map(i16::from));
             }
+            packed.small.push(small);
         }
         packed
     }
@@ -69,28 +69,47 @@ impl Kernels for Avx2 {
         mut sink: Sink<'_>,
         scratch: &mut Vec<i16>,
     ) {
-        let stride = rows.depth.next_multiple_of(16);
-        scratch.resize(scratch.len().max(rows.count * stride), 0);
-        // SAFETY: the processor has AVX2; `rows` hold `SLACK` more than their depth; `scratch` holds rows of `stride`; the
-        // weights are those of `pack`.
+        let stride = rows.depth.next_multiple_of(32);
+        // Words take twice the bytes, and lie behind them.
+        let (bytes, words) = (packed.small.contains(&true), packed.small.contains(&false));
+        let places = [rows.count * stride / 2, rows.count * stride];
+        let needed = usize::from(bytes) * places[0] + usize::from(words) * places[1];
+        scratch.resize(scratch.len().max(needed), 0);
+        // SAFETY: the processor has AVX2; `rows` hold `SLACK` more than their depth; `scratch` holds the rows of both forms;
+        // the weights are those of `pack`.
         unsafe {
-            widen(rows, stride, scratch);
-            let mut weights = packed.words.as_ptr();
-            for (first, vectors) in groups(packed.outputs) {
-                let mut target = Target::new(&mut sink, packed.outputs, first, vectors);
-                let job = Job {
-                    rows: scratch.as_ptr(),
-                    stride,
-                    count: rows.count,
-                    pairs: rows.depth.div_ceil(2),
-                    weights,
-                };
-                match vectors {
-                    MOST_VECTORS => run::<3, MOST_VECTORS>(&job, &mut target),
-                    2 => run::<6, 2>(&job, &mut target),
-                    _ => run::<8, 1>(&job, &mut target),
+            let narrow = scratch.as_mut_ptr().cast::<u8>();
+            let wide = narrow.add(if bytes { rows.count * stride } else { 0 });
+            if bytes {
+                Bytes::prepare(rows, narrow, stride);
+            }
+            if words {
+                Words::prepare(rows, wide, 2 * stride);
+            }
+            let (mut bytes, mut words) = (packed.bytes.as_ptr(), packed.words.as_ptr());
+            for ((first, vectors), &small) in groups(packed.outputs).zip(&packed.small) {
+                let excess = if small { &packed.excess[..] } else { &[] };
+                let mut target = Target::new(&mut sink, (packed.outputs, excess), first, vectors);
+                let count = rows.count;
+                if small {
+                    let steps = rows.depth.div_ceil(Bytes::STEP);
+                    let weights = bytes.cast();
+                    run::<Bytes>(
+                        Job { rows: narrow, stride, count, steps, weights },
+                        vectors,
+                        &mut target,
+                    );
+                    bytes = bytes.add(steps * vectors * LANES * Bytes::STEP);
+                } else {
+                    let steps = rows.depth.div_ceil(Words::STEP);
+                    let weights = words.cast();
+                    run::<Words>(
+                        Job { rows: wide, stride: 2 * stride, count, steps, weights },
+                        vectors,
+                        &mut target,
+                    );
+                    words = words.add(steps * vectors * LANES * Words::STEP);
                 }
-                weights = weights.add(job.pairs * vectors * LANES * 2);
             }
         }
     }
@@ -168,84 +187,30 @@ fn groups(outputs: usize) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-/// Widens rows to int16, with whatever lies behind them up to the stride.
-///
-/// # Safety
-/// The processor has AVX2; each row has 15 values behind it; `wide` holds `count` rows of `stride`, a multiple of 16 that is
-/// no less than the depth.
-#[target_feature(enable = "avx2")]
-unsafe fn widen(rows: Rows<'_>, stride: usize, wide: &mut [i16]) {
-    for row in 0..rows.count {
-        for k in (0..stride).step_by(16) {
-            // SAFETY: as the function's.
-            unsafe {
-                let narrow = _mm_loadu_si128(rows.data.as_ptr().add(row * rows.stride + k).cast());
-                let to = wide.as_mut_ptr().add(row * stride + k).cast();
-                _mm256_storeu_si256(to, _mm256_cvtepi8_epi16(narrow));
-            }
-        }
-    }
+/// Orders the weights of a group of outputs; behind the last output and the last of depth they are 0.
+fn ordered(group: &[i8], depth: usize, lanes: usize, step: usize) -> impl Iterator<Item = i8> {
+    let within = move |start: usize| {
+        (0..lanes).flat_map(move |lane| (start..start + step).map(move |k| (lane, k)))
+    };
+    let places = (0..depth).step_by(step).flat_map(within);
+    places.map(move |(lane, k)| {
+        let inside = k < depth;
+        if inside { group.get(lane * depth + k).copied().unwrap_or(0) } else { 0 }
+    })
 }
 
-/// Rows to multiply with one group of weights.
-struct Job {
-    rows: *const i16,
-    stride: usize,
-    count: usize,
-    pairs: usize,
-    weights: *const i16,
-}
-
-/// Multiplies all rows, `R` at once.
+/// Multiplies with a group of so many vectors, as many rows at once as the registers hold.
 ///
 /// # Safety
-/// The processor has AVX2; the pointers hold `count` rows and a group of `V` vectors.
+/// The processor has AVX2; the job's pointers hold its rows and the group.
 #[target_feature(enable = "avx2")]
-unsafe fn run<const R: usize, const V: usize>(job: &Job, target: &mut Target<'_, '_>) {
-    let mut row = 0;
-    // SAFETY: no row is beyond the count.
+unsafe fn run<F: Form>(job: Job, vectors: usize, target: &mut Target<'_, '_>) {
+    // SAFETY: as the function's.
     unsafe {
-        while row + R <= job.count {
-            let sums = tile::<R, V>(job, row);
-            target.put(row, &sums);
-            row += R;
-        }
-        while row + 2 <= job.count {
-            let sums = tile::<2, V>(job, row);
-            target.put(row, &sums);
-            row += 2;
-        }
-        if row < job.count {
-            let sums = tile::<1, V>(job, row);
-            target.put(row, &sums);
+        match vectors {
+            MOST_VECTORS => job.run::<F, 3, MOST_VECTORS>(target),
+            2 => job.run::<F, 6, 2>(target),
+            _ => job.run::<F, 8, 1>(target),
         }
     }
-}
-
-/// Sums up the products of `R` rows with `V` vectors of outputs.
-///
-/// # Safety
-/// The processor has AVX2; the pointers hold the rows and the group.
-#[inline]
-#[target_feature(enable = "avx2")]
-unsafe fn tile<const R: usize, const V: usize>(job: &Job, row: usize) -> [[__m256i; V]; R] {
-    let mut sums = [[_mm256_setzero_si256(); V]; R];
-    // SAFETY: `pairs` pairs of depth are within rows and weights.
-    unsafe {
-        let rows = job.rows.add(row * job.stride);
-        let mut weights = job.weights;
-        for pair in 0..job.pairs {
-            let group: [__m256i; V] =
-                std::array::from_fn(|v| _mm256_loadu_si256(weights.add(v * 16).cast()));
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let both = rows.add(r * job.stride + 2 * pair).cast::<i32>().read_unaligned();
-                let both = _mm256_set1_epi32(both);
-                for (sum, &weights) in sums.iter_mut().zip(&group) {
-                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(both, weights));
-                }
-            }
-            weights = weights.add(V * 16);
-        }
-    }
-    sums
 }

@@ -92,7 +92,8 @@ impl Packed {
             outputs,
             depth,
             has_least,
-            fours: Vec::new(),
+            small: Vec::new(),
+            excess: Vec::new(),
             bytes: weights.to_vec(),
             words: Vec::new(),
         }

@@ -61,9 +61,10 @@ pub(super) struct Target<'t, 's> {
 }
 
 impl<'t, 's> Target<'t, 's> {
+    /// Takes a group of outputs of so many. From each sum its excess is taken, where there are some.
     pub(super) fn new(
         sink: &'t mut Sink<'s>,
-        outputs: usize,
+        (outputs, excess): (usize, &[i32]),
         first: usize,
         vectors: usize,
     ) -> Self {
@@ -78,6 +79,9 @@ impl<'t, 's> Target<'t, 's> {
                 }
                 Sink::Sums { bias, .. } => biases[vector][place] = bias[lane],
             }
+            // Sums wrap around, so that the difference is exact.
+            let excess = excess.get(lane).copied().unwrap_or(0);
+            biases[vector][place] = biases[vector][place].wrapping_sub(excess);
         }
         Self { sink, outputs, first, biases, scales }
     }

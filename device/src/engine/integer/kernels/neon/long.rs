@@ -75,7 +75,7 @@ impl Kernels for Long {
                     }
                 }
             }
-            packed.fours.push(fit_four(&packed.bytes[start..]));
+            packed.small.push(fit_four(&packed.bytes[start..]));
         }
         packed
     }
@@ -93,7 +93,7 @@ impl Kernels for Long {
     ) {
         let loads = packed.depth.div_ceil(LOAD);
         let groups = packed.bytes.chunks_exact(loads * LANES * LOAD);
-        for ((weights, &four), first) in groups.zip(&packed.fours).zip((0..).step_by(LANES)) {
+        for ((weights, &four), first) in groups.zip(&packed.small).zip((0..).step_by(LANES)) {
             let weights = weights.as_ptr();
             // SAFETY: the caller has checked rows and sink, and the weights are those of `pack`.
             unsafe {
