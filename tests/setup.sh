@@ -14,9 +14,12 @@ fi
 source "$venv/bin/activate"
 export LIBTORCH_USE_PYTORCH=1
 
-# The report of an evaluation and the device's page are looked at in a browser; the device's results go to a broker.
+# The report of an evaluation and the device's page are looked at in a browser, its window on a desktop without a screen;
+# the device's results go to a broker.
 wanted=()
 command -v chromium > /dev/null || wanted+=(chromium)
+command -v Xvfb > /dev/null || wanted+=(xvfb)
+command -v xdotool > /dev/null || wanted+=(xdotool)
 [ -x /usr/sbin/mosquitto ] || wanted+=(mosquitto)
 if [ ${#wanted[@]} -gt 0 ] && [ "$(id -u)" = 0 ]; then
     # Another installation may be under way on a machine that has just started.

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use crate::buttons::{ButtonWiring, LONGEST_DEBOUNCE_MS};
 use crate::gpio::LineAddress;
 use crate::panel::{AddressError, PanelAddress};
+use crate::toml_text;
 
 /// The board files that are part of the program, by name.
 pub const SHIPPED: [(&str, &str); 9] = [
@@ -169,10 +170,8 @@ impl Board {
     /// # Errors
     /// Returns [`BoardError`] for text that is no board file or contradicts itself.
     pub fn parse(board: &str, text: &str) -> Result<Self, BoardError> {
-        let file: BoardFile = toml::from_str(text).map_err(|error| BoardError::Form {
-            board: board.to_owned(),
-            problem: one_line(&error, text),
-        })?;
+        let file: BoardFile = toml_text::parse(text)
+            .map_err(|problem| BoardError::Form { board: board.to_owned(), problem })?;
         let panel: PanelAddress = file
             .panel
             .parse()
@@ -238,14 +237,6 @@ fn used_twice<'a>(panel: &'a PanelAddress, buttons: &'a [ButtonWiring]) -> Optio
         lines.extend(spi.reset.iter().chain(&spi.backlight));
     }
     lines.iter().enumerate().find(|&(at, line)| lines[..at].contains(line)).map(|(_, &line)| line)
-}
-
-/// Tells what is wrong with a file in one line, with the number of the line where it is.
-fn one_line(error: &toml::de::Error, text: &str) -> String {
-    let words: Vec<&str> = error.message().split_whitespace().collect();
-    let before = error.span().and_then(|span| text.get(..span.start));
-    let line = before.map(|before| format!("line {}: ", before.matches('\n').count() + 1));
-    format!("{}{}", line.unwrap_or_default(), words.join(" "))
 }
 
 #[cfg(test)]

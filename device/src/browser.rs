@@ -18,7 +18,8 @@
 //! - **Clients are bounded**: 32 connections and 8 streams at a time, a request's head of 16 KiB within 5 seconds, a
 //!   command of 4 KiB within 5 more; one that takes nothing for 10 seconds is left. Memory is bounded, too: a slow stream
 //!   skips screens.
-//! - **Only who may sees it**: by default this machine alone. Bound to other addresses a token is asked for. The `Host`
+//! - **Only who may sees it**: by default this machine alone. Bound to other addresses a token is asked for, by all
+//!   routes: a monitor of `/healthz` and `/metrics` sends it as `Authorization: Bearer TOKEN`. The `Host`
 //!   header must name this device, so that no page from elsewhere gets in by a name of its own (DNS rebinding), and
 //!   commands come from this page or from programs, not from other pages (CSRF).
 //!

@@ -154,6 +154,14 @@ pub enum CameraError {
         /// What was seen of it.
         reason: String,
     },
+    /// What was read ended as it should not, and cannot be opened anew.
+    #[error("{camera}: {reason}")]
+    Ended {
+        /// The camera's address.
+        camera: String,
+        /// What was seen of it.
+        reason: String,
+    },
     /// The camera is there but sends nothing.
     #[error("{camera}: no picture came for {} seconds; it is opened anew", silence.as_secs())]
     Frozen {
@@ -188,6 +196,9 @@ pub fn open(
     options.check().map_err(refuse)?;
     if options.raw.is_some() && !matches!(address, CameraAddress::Pipe(_) | CameraAddress::Stdin) {
         return Err(refuse(OptionProblem::Raw));
+    }
+    if options.repeat && !matches!(address, CameraAddress::File(_)) {
+        return Err(refuse(OptionProblem::Repeat));
     }
     let camera: Box<dyn Camera> = match address {
         CameraAddress::Video(device) => Box::new(v4l2::Video::open(device, options)?),

@@ -2,6 +2,7 @@
 
 mod bench;
 mod console;
+mod display_address;
 mod doctor;
 mod drawing;
 mod explain;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+use lcam_models::messages::in_plain_words;
 
 use crate::engine::{Execution, Precision};
 
@@ -101,7 +103,7 @@ fn problem(error: &clap::Error) -> String {
     let text = error.to_string();
     let problem = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<&str> = problem.split_whitespace().collect();
-    words.join(" ").trim_start_matches("error: ").to_owned()
+    in_plain_words(words.join(" ").trim_start_matches("error: "))
 }
 
 /// Runs a command. A failure is one line on standard error and exit code 2.

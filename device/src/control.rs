@@ -20,6 +20,8 @@ pub enum Command {
     NextClass,
     /// Explains this class, or again the predicted one.
     Explain(Option<ClassIndex>),
+    /// Ends the program.
+    End,
 }
 
 /// How the explanation is shown.

@@ -57,7 +57,7 @@ impl Finding {
         Self { check: check.into(), state: State::Note, found: found.into(), remedy }
     }
 
-    fn problem(
+    pub(crate) fn problem(
         check: impl Into<String>,
         found: impl Into<String>,
         remedy: impl Into<String>,

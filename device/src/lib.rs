@@ -1,8 +1,8 @@
 //! Names what a picture shows and draws why, in one pass.
 //!
 //! [`engine`] runs an explained model, [`screen`] draws what came out of it on anything that can be drawn
-//! on, [`frame`] is such a thing in memory. [`camera`] brings pictures, [`panel`] shows screens. [`cli`] puts them
-//! together.
+//! on, [`frame`] is such a thing in memory. [`camera`] brings pictures, [`panel`] shows screens, and so do
+//! [`browser`] and [`window`]. [`cli`] puts them together.
 
 pub mod board;
 pub mod browser;
@@ -27,3 +27,5 @@ pub mod service;
 pub mod status;
 pub mod timing;
 pub mod tiny_model;
+mod toml_text;
+pub mod window;

@@ -38,6 +38,7 @@ pub use address::{
 pub use glass::{ColorModel, Glass, OledSize};
 pub use list::{Found, Kind, list};
 pub use parameters::AddressError;
+pub(crate) use parameters::read_size;
 pub use turn::Rotation;
 
 /// What a panel's pixels can be.

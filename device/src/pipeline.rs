@@ -28,7 +28,7 @@ use lcam_models::class::ClassIndex;
 
 pub use capture::OpenCamera;
 pub use detection::Thresholds;
-pub use models::ModelError;
+pub use models::{ModelError, check_model};
 pub use publish::OpenButtons;
 
 use crate::camera::Camera;
@@ -183,6 +183,9 @@ pub enum PipelineError {
     /// A class that was asked for is none of the model's.
     #[error(transparent)]
     Class(#[from] lcam_models::class::ClassError),
+    /// The pictures ended as they should not, and there will be no more.
+    #[error("{0}")]
+    Input(Arc<str>),
     /// A thread ended while it was needed.
     #[error("the {name} thread ended by itself; this is a fault of the program")]
     Thread {
@@ -285,14 +288,18 @@ impl Crew {
             if service.is_asked_to_stop() || now.stopping || now.ended {
                 return Ok(());
             }
+            if let Some(problem) = now.lost {
+                return Err(PipelineError::Input(problem));
+            }
             if progress.is_made(&self.shared) {
                 service.alive();
             }
             let ended = |thread: &&JoinHandle<()>| thread.is_finished();
             if let Some(thread) = self.threads.iter().find(ended) {
                 // The camera's thread ends by itself just after it has said so.
-                if self.shared.now().ended {
-                    return Ok(());
+                let now = self.shared.now();
+                if now.ended || now.lost.is_some() {
+                    continue;
                 }
                 let name = thread.thread().name().unwrap_or("a").to_owned();
                 return Err(PipelineError::Thread { name });
@@ -347,6 +354,7 @@ fn obey(command: Command, shared: &Shared) {
         Command::Snapshot => now.snapshots += 1,
         Command::NextClass => now.view.target = next_class(now),
         Command::Explain(class) => now.view.target = class,
+        Command::End => now.stopping = true,
     });
     let view = shared.now().view;
     let mut status = shared.status.lock();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::str::FromStr;
 
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// A set of processors, written as `0,2-3`: those of the system's own numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,22 @@ impl Processors {
         let mut set = CpuSet::new();
         self.0.iter().for_each(|&processor| set.set(processor));
         Ok(sched_setaffinity(None, &set)?)
+    }
+}
+
+impl Processors {
+    /// Checks that this program may run on each of them.
+    ///
+    /// # Errors
+    /// Returns in a line which it may not, and which it may.
+    pub fn check(&self) -> Result<(), String> {
+        // A system that does not tell is believed to have them.
+        let Ok(set) = sched_getaffinity(None) else { return Ok(()) };
+        let Some(missing) = self.0.iter().find(|&&processor| !set.is_set(processor)) else {
+            return Ok(());
+        };
+        let all = Self((0..CpuSet::MAX_CPU).filter(|&processor| set.is_set(processor)).collect());
+        Err(format!("this machine has no processor {missing} for this program; it has {all}"))
     }
 }
 
@@ -74,9 +90,11 @@ mod tests {
     #[test]
     fn pins_a_thread_to_a_processor() {
         let pinned = std::thread::spawn(|| {
-            let only = rustix::thread::sched_getaffinity(None).unwrap();
+            let only = sched_getaffinity(None).unwrap();
             let first = (0..CpuSet::MAX_CPU).find(|&processor| only.is_set(processor)).unwrap();
-            Processors(vec![first]).pin().unwrap();
+            let processors = Processors(vec![first]);
+            processors.check().unwrap();
+            processors.pin().unwrap();
             rustix::thread::sched_getaffinity(None).unwrap().count()
         });
         assert_eq!(pinned.join().unwrap(), 1);

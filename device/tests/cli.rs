@@ -182,6 +182,10 @@ fn refuses_what_cannot_be_done() {
     explain(&["red.png", "blue.png", "--output", "x.png"], "one file cannot take 2 pictures");
     explain(&["red.png", "blue.png", "--map", "x.npy"], "--map takes one picture");
     explain(&["red.png", "--output", "file"], "cannot make folder file");
+    explain(&["red.png", "--output", "x.jpg"], "results are PNG files");
+    explain(&["red.png", "--map", "x.txt"], "a map is a NumPy array");
+    explain(&["red.png", "--class", "0", "--class", "red"], "\"red\" is given twice, as \"red\"");
+    explain(&["red.png", "--threads", "0"], "'--threads <N>': give 1 to 256;");
     explain(&["red.png", "--output", "none/x.png"], "cannot write none/x.png");
     explain(&["red.png", "--output", "red.png"], "is an input");
     explain(&["red.png", "--output", "."], "is an input");
@@ -286,6 +290,7 @@ fn bench_refuses_what_it_cannot_do() {
         (&["tiny.onnx", "--size", "4x4"], "each side 16 to 8192"),
         (&["tiny.onnx", "--camera", "4x4"], "each side 16 to 8192"),
         (&["tiny.onnx", "--stages", "operators", "--only", "classifier"], "leave out --only"),
+        (&["tiny.onnx", "--stages", "infer", "--size", "320x240"], "leave them out"),
         (&["missing.onnx"], "cannot read missing.onnx"),
     ] {
         desk.refuse(&[&["bench"], arguments].concat(), expected);
@@ -322,6 +327,9 @@ fn doctor_looks_at_what_run_would_use_and_ends_with_two_when_something_is_wrong(
     let (problem, remedy) = ("PROBLEM camera: there is no /dev/video7", "-> plug the camera in");
     assert!(told.contains(problem) && told.contains(remedy), "{told}");
     assert!(told.contains("there is no /dev/spidev0.0"), "{told}");
+
+    let (code, told, _) = doctor(&["rtsp://cam", "hdmi:", "spi://0", "null:"]);
+    assert_eq!((code, told.matches("mend the address").count()), (Some(2), 3), "{told}");
 
     desk.refuse(&["doctor", "--root", "nowhere"], "nowhere is no folder");
     desk.refuse(&["doctor", "--user", "no-such-user"], "there is no user no-such-user");

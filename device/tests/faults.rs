@@ -188,3 +188,54 @@ fn a_model_with_weights_in_other_files_is_refused_in_one_line() {
     assert!(line.contains("weights are in other files") && line.contains("onnx.save"), "{line}");
     assert!(!line.contains("candidate"), "{line}");
 }
+
+#[test]
+fn what_cannot_be_started_with_is_told_in_one_line() {
+    let folder = folder();
+    fs::write(folder.path().join("bad.onnx"), b"no model").unwrap();
+    let model = ["--model", "tiny.onnx"];
+    for (arguments, expected) in [
+        (
+            &["test://bars", "file://out/last.png", "--model", "bad.onnx"][..],
+            "bad.onnx is not an ONNX model",
+        ),
+        (&["test://bars", "--model", "none.onnx"], "cannot read none.onnx"),
+        (
+            &["test://bars", "--record", "events", "--record-class", "x", model[0], model[1]],
+            "\"x\"",
+        ),
+        (&["test://bars", "http://[::1]:0", "http://[::1]:0", model[0], model[1]], "given twice"),
+        (&["test://bars", "hdmi:", model[0], model[1]], "http://127.0.0.1:8080, window:"),
+        (&["test://bars", "--loop", model[0], model[1]], "only files and folders begin again"),
+        (&["test://bars", "--frames", "x", model[0], model[1]], "give a whole number"),
+        (&["/dev/null", model[0], model[1]], "/dev/null"),
+        // Standard input is empty here, and cannot be opened anew.
+        (&["-", model[0], model[1]], "-: it ended without a picture"),
+    ] {
+        let state = folder.path().join("state");
+        let mut command = program();
+        command.current_dir(folder.path()).arg("run").args(arguments).arg("--state").arg(&state);
+        let output = end(command.spawn().unwrap());
+        let said = said(&output);
+        let told: Vec<&str> = said.lines().filter(|line| !line.contains(": display: ")).collect();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(told.len() == 1 && told[0].contains(expected), "{arguments:?}: {said}");
+        assert!(!folder.path().join("out").exists() && !folder.path().join("events").exists());
+        let _ = fs::remove_dir_all(state);
+    }
+}
+
+#[test]
+fn a_pipe_that_fails_over_and_over_is_told_once() {
+    let folder = folder();
+    let mut command = program();
+    command.current_dir(folder.path()).args(["run", "pipe:exit 3", "null:"]);
+    let child = command.args(["--model", "tiny.onnx", "--state", "state"]).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(3500));
+    terminate(&child);
+    let output = end(child);
+    let said = said(&output);
+    assert!(output.status.success(), "{said}");
+    let told: Vec<&str> = said.lines().filter(|line| line.contains("camera: ")).collect();
+    assert!(told.len() == 1 && told[0].contains("exit status: 3"), "{said}");
+}

@@ -15,6 +15,7 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use lcam_models::messages::{in_plain_words, with_causes};
 
 use crate::graph::{Support, supported_operators};
 
@@ -76,7 +77,7 @@ fn problem(error: &clap::Error) -> String {
     let text = error.to_string();
     let problem = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<&str> = problem.split_whitespace().collect();
-    words.join(" ").trim_start_matches("error: ").to_owned()
+    in_plain_words(words.join(" ").trim_start_matches("error: "))
 }
 
 /// Runs a command. A failure is one line on standard error and exit code 2.
@@ -100,7 +101,7 @@ pub fn run(cli: Cli) -> ExitCode {
 fn report(error: &anyhow::Error) -> ExitCode {
     #[expect(clippy::print_stderr, reason = "the one place that reports failures")]
     {
-        eprintln!("lcam-host: {error:#}");
+        eprintln!("lcam-host: {}", with_causes(error.as_ref()));
     }
     ExitCode::from(BAD_INPUT)
 }

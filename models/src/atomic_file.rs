@@ -4,6 +4,7 @@
 //! A reader never sees half of it and a failed write leaves what was there before. A link to a file is followed;
 //! devices, pipes and folders are refused.
 
+use std::error::Error;
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -44,8 +45,7 @@ fn replace(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> 
         _ => Path::new("."),
     };
     let temporary = tempfile::Builder::new().prefix(".lcam-").tempfile_in(folder);
-    // Without the temporary file's name, which is none of the user's.
-    let mut file = temporary.map_err(|error| io::Error::from(error.kind()))?;
+    let mut file = temporary.map_err(|error| without_path(&error))?;
     let mut buffered = BufWriter::new(file.as_file_mut());
     fill(&mut buffered)?;
     buffered.flush()?;
@@ -54,6 +54,14 @@ fn replace(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> 
     make_readable(file.path())?;
     file.persist(path).map_err(|failure| failure.error)?;
     Ok(())
+}
+
+/// Gives what the system said, without the temporary file's name, which is none of the user's.
+fn without_path(error: &io::Error) -> io::Error {
+    let cause = error.get_ref().and_then(Error::source);
+    let system = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
+    let code = system.unwrap_or(error).raw_os_error();
+    code.map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 /// Follows a link to a file, and refuses what cannot be replaced by a file.
@@ -120,6 +128,8 @@ mod tests {
     #[test]
     fn names_the_path_it_cannot_write() {
         let error = write(Path::new("/nonexistent-folder/x.png"), b"x").unwrap_err();
-        assert!(error.to_string().contains("/nonexistent-folder/x.png"), "{error}");
+        let expected =
+            "cannot write /nonexistent-folder/x.png: No such file or directory (os error 2);";
+        assert!(error.to_string().starts_with(expected), "{error}");
     }
 }

@@ -87,6 +87,9 @@ pub enum OptionProblem {
     /// A raw format was given for something that is not raw.
     #[error("a raw format is only for pipe: and standard input")]
     Raw,
+    /// Something that does not end was to begin again.
+    #[error("only files and folders begin again; leave out --loop")]
+    Repeat,
     /// A text is no raw format.
     #[error(
         "{0:?} is no raw format; give FORMAT:WIDTHxHEIGHT or FORMAT:WIDTHxHEIGHT:ROW_BYTES, with the format rgb24, yuyv, uyvy, nv12 or yuv420"

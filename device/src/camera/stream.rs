@@ -169,7 +169,12 @@ impl Stream {
         if reason.is_empty() {
             "it closed its output".clone_into(&mut reason);
         }
-        Err(CameraError::Lost { camera: self.address.clone(), reason })
+        let camera = self.address.clone();
+        // Standard input comes once.
+        Err(match self.child {
+            Some(_) => CameraError::Lost { camera, reason },
+            None => CameraError::Ended { camera, reason },
+        })
     }
 }
 

@@ -36,18 +36,24 @@ pub(super) struct Bench {
     /// Runs the network alone, or all that is done for a frame.
     #[arg(long, value_enum, default_value = "all")]
     stages: Stages,
-    /// The size of the camera's pictures, which come as YUYV.
-    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "640x480")]
-    camera: ScreenSize,
-    /// The size of the display that is drawn for, in pixels; at 320x240 and 240x320 it is an ILI9341 without its bus.
-    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "320x240")]
-    size: ScreenSize,
+    /// The size of the camera's pictures, which come as YUYV [default: 640x480].
+    #[arg(long, value_name = "WIDTHxHEIGHT")]
+    camera: Option<ScreenSize>,
+    /// The size of the display that is drawn for, in pixels; at 320x240 and 240x320 it is an ILI9341 without its bus
+    /// [default: 320x240].
+    #[arg(long, value_name = "WIDTHxHEIGHT")]
+    size: Option<ScreenSize>,
     /// Prints one JSON object instead of text.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     running: Running,
 }
+
+/// The usual size of a camera's pictures.
+const CAMERA_SIZE: ScreenSize = ScreenSize::new(640, 480);
+/// The usual size of a small display.
+const SCREEN_SIZE: ScreenSize = ScreenSize::new(320, 240);
 
 /// What runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
@@ -109,6 +115,9 @@ impl Bench {
     fn report(&self) -> Result<Report> {
         if self.stages == Stages::Operators && self.only == Some(Form::Classifier) {
             bail!("--stages operators is of the explained model; leave out --only classifier");
+        }
+        if self.stages != Stages::All && (self.camera.is_some() || self.size.is_some()) {
+            bail!("--camera and --size are of --stages all; leave them out");
         }
         let bytes = std::fs::metadata(&self.model)
             .with_context(|| format!("cannot read {}", self.model.display()))?

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
 use anyhow::{Context, Result};
+use lcam_models::messages::with_causes;
 
 use crate::journal;
 
@@ -31,7 +32,7 @@ impl Console {
 
 /// Reports a failure as one line on standard error, if there still is one.
 pub(super) fn report(error: &anyhow::Error) {
-    journal::note(&format!("{error:#}"));
+    journal::note(&with_causes(error.as_ref()));
 }
 
 /// Replaces what would move a terminal's cursor or colours: names come from files.

@@ -5,13 +5,13 @@ use std::time::SystemTime;
 
 use anyhow::{Result, ensure};
 use clap::Args;
+use lcam_models::messages::with_causes;
 
 use super::console::{Console, one_line};
+use super::display_address::DisplayAddress;
 use super::run::Options;
-use crate::browser::BrowserAddress;
 use crate::camera::CameraAddress;
 use crate::doctor::{Finding, Machine, State, User, Wanted, WantedFolder, examine};
-use crate::panel::PanelAddress;
 
 /// What a copy of a model and the files beside it take.
 const STATE_BYTES: u64 = 100_000_000;
@@ -42,7 +42,9 @@ pub(super) struct Doctor {
 impl Doctor {
     pub(super) fn run(self, console: &mut Console) -> Result<()> {
         let file = self.config.as_deref().map(Options::read).transpose()?.unwrap_or_default();
-        let wanted = wanted(&self.options.or(file))?;
+        let options = self.options.or(file);
+        options.check()?;
+        let (wanted, unreadable) = wanted(&options);
         let root = self.root.as_deref().unwrap_or(Path::new("/"));
         ensure!(
             root.is_dir(),
@@ -53,7 +55,8 @@ impl Doctor {
         if let Some(name) = &self.user {
             machine = machine.with_user(name)?;
         }
-        let findings = examine(&machine, &wanted);
+        let mut findings = unreadable;
+        findings.extend(examine(&machine, &wanted));
         for finding in &findings {
             let line = if self.json { serde_json::to_string(finding)? } else { text(finding) };
             console.print(&line)?;
@@ -75,24 +78,36 @@ fn text(finding: &Finding) -> String {
     head + &remedy.collect::<String>()
 }
 
-fn wanted(options: &Options) -> Result<Wanted> {
-    options.check()?;
-    let input: Option<CameraAddress> = options.input.as_deref().map(str::parse).transpose()?;
-    let (mut outputs, mut secrets, mut folders) = (Vec::new(), Vec::new(), Vec::new());
+/// Gives what is to be looked at, and what is wrong with addresses that name nothing.
+fn wanted(options: &Options) -> (Wanted, Vec<Finding>) {
+    let mut unreadable = Vec::new();
+    let mut note = |address: &str, error: anyhow::Error| {
+        let remedy = "mend the address";
+        unreadable.push(Finding::problem(address, with_causes(error.as_ref()), remedy));
+    };
+    let mut wanted = Wanted { model: options.model.clone(), ..Wanted::default() };
+    if let Some(input) = &options.input {
+        match input.parse::<CameraAddress>() {
+            Ok(camera) => wanted.input = Some(camera),
+            Err(error) => note(input, error.into()),
+        }
+    }
     for output in &options.outputs {
-        if output.starts_with("http:") {
-            let page: BrowserAddress = output.parse()?;
-            secrets.extend(page.token_file().map(Path::to_owned));
-        } else {
-            outputs.push(output.parse::<PanelAddress>()?);
+        match output.parse() {
+            Ok(DisplayAddress::Page(page)) => {
+                wanted.secrets.extend(page.token_file().map(Path::to_owned));
+            }
+            Ok(DisplayAddress::Panel(panel)) => wanted.outputs.push(panel),
+            Ok(DisplayAddress::Window(_)) => {}
+            Err(error) => note(output, error),
         }
     }
     if let Some(path) = options.state.clone() {
-        folders.push(WantedFolder { purpose: "state", path, free_bytes: STATE_BYTES });
+        wanted.folders.push(WantedFolder { purpose: "state", path, free_bytes: STATE_BYTES });
     }
     if let Some(path) = options.record.clone() {
         let free_bytes = options.record_min_free_mb.map_or(RECORD_BYTES, |mb| mb * 1_000_000);
-        folders.push(WantedFolder { purpose: "events", path, free_bytes });
+        wanted.folders.push(WantedFolder { purpose: "events", path, free_bytes });
     }
-    Ok(Wanted { input, outputs, model: options.model.clone(), secrets, folders })
+    (wanted, unreadable)
 }

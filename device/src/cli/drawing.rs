@@ -18,6 +18,10 @@ use crate::screen::{self, Explained, Rank, Scene};
 pub(super) struct ScreenSize(Size);
 
 impl ScreenSize {
+    pub(super) const fn new(width: u32, height: u32) -> Self {
+        Self(Size::new(width, height))
+    }
+
     pub(super) fn size(self) -> Size {
         self.0
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
+use image::ImageFormat;
 use lcam_models::atomic_file;
 use lcam_models::class::ClassIndex;
 use lcam_models::map::GridSize;
@@ -73,15 +74,11 @@ struct Report {
 
 impl Explain {
     pub(super) fn run(&self, console: &mut Console) -> Result<()> {
+        self.check_outputs()?;
         let mut engine = Engine::load(&self.model, self.running.execution())?;
         let classes = self.find_classes(&engine)?;
         let inputs: Vec<&Path> =
             self.images.iter().chain([&self.model]).map(PathBuf::as_path).collect();
-        ensure!(
-            self.map.is_none() || self.images.len() == 1,
-            "--map takes one picture, and {} were given",
-            self.images.len()
-        );
         let mut outputs = Outputs::new(&self.output, &inputs, self.images.len())?;
         if let Some(map) = &self.map {
             outputs.claim(map)?;
@@ -101,6 +98,27 @@ impl Explain {
         Ok(())
     }
 
+    /// Refuses outputs whose names promise another kind of file.
+    fn check_outputs(&self) -> Result<()> {
+        ensure!(
+            self.map.is_none() || self.images.len() == 1,
+            "--map takes one picture, and {} were given",
+            self.images.len()
+        );
+        if let Some(map) = &self.map {
+            let is_array = map.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy"));
+            ensure!(is_array, "--map {}: a map is a NumPy array; give a .npy file", map.display());
+        }
+        let is_picture = ImageFormat::from_path(&self.output)
+            .is_ok_and(|format| format != ImageFormat::Png && !self.output.is_dir());
+        ensure!(
+            !is_picture,
+            "--output {}: results are PNG files; give a .png file or a folder",
+            self.output.display()
+        );
+        Ok(())
+    }
+
     fn find_classes(&self, engine: &Engine) -> Result<Vec<ClassIndex>> {
         ensure!(
             self.classes.len() <= MAX_CLASSES,
@@ -109,7 +127,16 @@ impl Explain {
         );
         let labels = &engine.metadata().labels;
         let find = |name: &String| labels.find(name).with_context(|| format!("--class {name:?}"));
-        self.classes.iter().map(find).collect()
+        let classes: Vec<ClassIndex> = self.classes.iter().map(find).collect::<Result<_>>()?;
+        for (place, class) in classes.iter().enumerate() {
+            ensure!(
+                !classes[..place].contains(class),
+                "--class {:?} is given twice, as {:?}",
+                self.classes[place],
+                labels.label(*class)
+            );
+        }
+        Ok(classes)
     }
 
     /// Reads, explains, draws and writes one picture. Nothing is written before all of it is computed.

@@ -170,7 +170,7 @@ impl<'a> Parameters<'a> {
 const LARGEST_SIDE: u32 = 8192;
 
 /// Reads `WIDTHxHEIGHT`, both from 1 to 8192.
-pub(super) fn read_size(text: &str) -> Option<Size> {
+pub(crate) fn read_size(text: &str) -> Option<Size> {
     let (width, height) = text.split_once('x')?;
     let side = |text: &str| {
         let all_digits = text.bytes().all(|byte| byte.is_ascii_digit());

@@ -38,9 +38,7 @@ pub(super) fn run(
             None => open(),
         };
         let outcome = opened.and_then(|mut camera| {
-            let description = camera.description();
-            journal::note(&format!("camera: {description}"));
-            shared.status.lock().camera = description;
+            shared.status.lock().camera = camera.description();
             taker.take_all(camera.as_mut())
         });
         shared.status.lock().camera.clear();
@@ -48,6 +46,10 @@ pub(super) fn run(
             Ok(()) => {
                 taker.wait_for_consumers();
                 return shared.update(|now| now.ended = true);
+            }
+            Err(error @ CameraError::Ended { .. }) => {
+                let problem = error.to_string().into();
+                return shared.update(|now| now.lost = Some(problem));
             }
             Err(error) => {
                 shared.status.lock().camera_rate = Rate::default();
@@ -81,6 +83,7 @@ impl Taker<'_> {
     /// Takes pictures until there are no more, or the program ends.
     fn take_all(&mut self, camera: &mut dyn Camera) -> Result<(), CameraError> {
         let mut heard = Instant::now();
+        let before = self.number;
         loop {
             if self.shared.now().stopping
                 || self.pace.frames.is_some_and(|most| self.number >= most)
@@ -90,6 +93,12 @@ impl Taker<'_> {
             match camera.capture(PATIENCE)? {
                 Capture::Picture(pixels) => {
                     heard = Instant::now();
+                    if self.number == before {
+                        // Not before: some are opened and give nothing, over and over.
+                        let description = camera.description();
+                        journal::note(&format!("camera: {description}"));
+                        self.shared.status.lock().camera = description;
+                    }
                     self.publish(pixels);
                     self.wait_until_due();
                 }

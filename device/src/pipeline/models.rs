@@ -15,11 +15,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use lcam_models::atomic_file::{self, WriteError};
+use lcam_models::explained::ExplainedModel;
 use ring::digest::{Context, SHA256};
 
-use super::Running;
 use super::infer::NextEngine;
 use super::shared::Shared;
+use super::{PipelineError, Running};
 use crate::engine::{Engine, LoadError};
 use crate::journal::note;
 use crate::status::Part;
@@ -52,6 +53,37 @@ pub enum ModelError {
     /// The file passed its trial and still cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
+}
+
+/// Refuses at once what cannot be started with: a file that is no explained model, or has not these classes, when no
+/// last good copy of it is in `state`. What only a trial shows is told when it starts.
+///
+/// # Errors
+/// Returns why the file is of no use.
+pub fn check_model<'a>(
+    path: &Path,
+    state: &Path,
+    classes: impl IntoIterator<Item = &'a str>,
+) -> Result<(), PipelineError> {
+    if last_good(path, state).exists() {
+        return Ok(());
+    }
+    let model = ExplainedModel::read(path).map_err(|error| ModelError::Load(error.into()))?;
+    for class in classes {
+        model.metadata().labels.find(class)?;
+    }
+    Ok(())
+}
+
+/// Gives the path of the last good copy of a file.
+fn last_good(path: &Path, state: &Path) -> PathBuf {
+    in_state(path, state, ".last-good")
+}
+
+fn in_state(path: &Path, state: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(suffix);
+    state.join(name)
 }
 
 /// What tells one state of a file from another.
@@ -88,14 +120,8 @@ impl Keeper {
         Self { path, state, running, known: None }
     }
 
-    fn in_state(&self, suffix: &str) -> PathBuf {
-        let mut name = self.path.file_name().unwrap_or_default().to_os_string();
-        name.push(suffix);
-        self.state.join(name)
-    }
-
     fn last_good(&self) -> PathBuf {
-        self.in_state(".last-good")
+        last_good(&self.path, &self.state)
     }
 
     /// Loads the model that the program starts with, and tells on the displays what is wrong with its file.
@@ -161,7 +187,7 @@ impl Keeper {
         if is_same(&self.path, &good).map_err(read)? {
             return self.load(&good);
         }
-        let candidate = self.in_state(".candidate");
+        let candidate = in_state(&self.path, &self.state, ".candidate");
         if let Err(error) = self.copy_to(&candidate) {
             // A full disk is no reason not to look.
             note(&format!("the last good model cannot be kept: {error}"));

@@ -60,6 +60,8 @@ pub(super) struct Now {
     pub(super) snapshots: u64,
     /// The last picture of all has arrived.
     pub(super) ended: bool,
+    /// Why no more pictures come, if that is not as it should be.
+    pub(super) lost: Option<Arc<str>>,
     /// A picture is shown with its own insight alone, and not with that of one before it.
     pub(super) paired: bool,
     /// The insight that each display has shown last, by the number of its picture.

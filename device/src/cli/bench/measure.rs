@@ -14,7 +14,7 @@ use lcam_models::scores::{softmax, top_k};
 use serde::Serialize;
 
 use super::operators::{OperatorTime, Operators};
-use super::{Bench, Form, Runtime, Stages};
+use super::{Bench, CAMERA_SIZE, Form, Runtime, SCREEN_SIZE, Stages};
 use crate::camera::{PixelFormat, RawFormat};
 use crate::cli::drawing::{ScreenSize, draw};
 use crate::engine::{Engine, Network};
@@ -132,14 +132,14 @@ struct Way {
 
 impl Way {
     fn new(bench: &Bench, preprocess: Preprocess) -> Result<Self> {
-        let Size { width, height } = bench.camera.size();
+        let Size { width, height } = bench.camera.unwrap_or(CAMERA_SIZE).size();
         let size = ImageSize { width, height };
         let format = RawFormat { pixels: PixelFormat::Yuyv, size, row_bytes: None };
         // An odd width has one more column.
         let bytes = 2 * width.next_multiple_of(2) as usize * height as usize;
         let raw = [noise(bytes, 0), noise(bytes, 1)];
         let picture = format.to_rgb(&raw[0]).context("the camera's size cannot be")?;
-        let screen = bench.size;
+        let screen = bench.size.unwrap_or(SCREEN_SIZE);
         Ok(Self {
             stages: bench.stages,
             preprocess,

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use lcam_models::preprocess::ImageSize;
 
+use super::super::display_address::DisplayAddress;
 use super::options::Options;
-use crate::browser::{Browser, BrowserAddress};
+use crate::browser::Browser;
 use crate::buttons::{ButtonWiring, Buttons};
 use crate::camera::{self, Camera, CameraAddress, CameraError, CameraOptions};
 use crate::control::Command;
@@ -17,12 +18,13 @@ use crate::engine::Execution;
 use crate::journal::note;
 use crate::panel::{self, PanelAddress};
 use crate::pipeline::{
-    Display, Looking, OpenButtons, OpenCamera, OpenPanel, Pace, Parts, Publication, Running,
+    self, Display, Looking, OpenButtons, OpenCamera, OpenPanel, Pace, Parts, Publication, Running,
     Thresholds,
 };
 use crate::publish::{self, PublishAddress};
 use crate::recorder::{Recorder, RecorderOptions, Rule, Trigger};
 use crate::status::{Part, SharedStatus};
+use crate::window;
 
 /// How many wishes may wait: more than a person makes in the time of a pass.
 const COMMANDS: usize = 16;
@@ -38,13 +40,15 @@ pub(super) fn assemble(options: &Options) -> Result<Parts> {
     let input =
         options.input.as_deref().context("INPUT is missing; name a camera, as /dev/video0")?;
     let address: CameraAddress = input.parse()?;
+    let state = options.state.clone().unwrap_or_else(state_folder);
+    let classes = options.class.iter().chain(&options.record_class);
+    pipeline::check_model(&model, &state, classes.map(String::as_str))?;
     let status = SharedStatus::default();
     let (command_sender, commands) = sync_channel(COMMANDS);
     let outputs = Outputs::open(&options.outputs, &status, &command_sender)?;
     let is_stored = matches!(address, CameraAddress::File(_));
     let (camera, open_camera) = open_camera(address, camera_options(options), &status)?;
     let publications = open_publications(&options.publish)?;
-    let state = options.state.clone().unwrap_or_else(state_folder);
     let recorder = open_recorder(options)?;
     Ok(Parts {
         model,
@@ -116,7 +120,7 @@ fn open_camera(
     let may_come = matches!(address, CameraAddress::Video(_) | CameraAddress::Csi(_));
     let camera = match camera::open(&address, &options) {
         Ok(camera) => Some(camera),
-        Err(error) if may_come && !matches!(error, CameraError::Option { .. }) => {
+        Err(error) if may_come && may_change(&error) => {
             note(&format!("{error}; waiting for it"));
             status.fail(Part::Camera, &error.to_string());
             None
@@ -124,6 +128,11 @@ fn open_camera(
         Err(error) => return Err(error.into()),
     };
     Ok((camera, Box::new(move || camera::open(&address, &options))))
+}
+
+/// Tells whether waiting helps.
+fn may_change(error: &CameraError) -> bool {
+    !matches!(error, CameraError::Option { .. } | CameraError::NotACamera { .. })
 }
 
 /// The displays, and the buttons beside them.
@@ -143,8 +152,12 @@ impl Outputs {
         let addresses = if addresses.is_empty() { &nothing[..] } else { addresses };
         let mut wiring: Vec<ButtonWiring> = Vec::new();
         let mut displays = Vec::new();
-        for address in addresses {
-            displays.push(display(address, status, commands, &mut wiring)?);
+        for (address, text) in read_displays(addresses)?.into_iter().zip(addresses) {
+            if let DisplayAddress::Panel(PanelAddress::Board(board)) = &address {
+                wiring.extend_from_slice(board.read_board()?.buttons());
+            }
+            let open = opener(address, status, commands);
+            displays.push(Display { address: text.clone(), panel: None, open });
         }
         let mut failed = None;
         for display in &mut displays {
@@ -169,25 +182,36 @@ impl Outputs {
     }
 }
 
-/// Reads one display's address; a board's buttons are added to `wiring`.
-fn display(
-    address: &str,
+/// Reads all displays' addresses.
+fn read_displays(addresses: &[String]) -> Result<Vec<DisplayAddress>> {
+    let mut displays: Vec<DisplayAddress> = Vec::new();
+    for text in addresses {
+        let address: DisplayAddress = text.parse()?;
+        ensure!(
+            !(address.is_one_thing() && displays.contains(&address)),
+            "the output {text} is given twice; give it once"
+        );
+        displays.push(address);
+    }
+    Ok(displays)
+}
+
+/// Makes what opens a display.
+fn opener(
+    address: DisplayAddress,
     status: &SharedStatus,
     commands: &SyncSender<Command>,
-    wiring: &mut Vec<ButtonWiring>,
-) -> Result<Display> {
-    let open: OpenPanel = if address.starts_with("http:") {
-        let page: BrowserAddress = address.parse()?;
-        let (status, commands) = (status.clone(), commands.clone());
-        Box::new(move || Ok(Box::new(Browser::open(&page, status.clone(), commands.clone())?)))
-    } else {
-        let panel: PanelAddress = address.parse()?;
-        if let PanelAddress::Board(reference) = &panel {
-            wiring.extend_from_slice(reference.read_board()?.buttons());
+) -> OpenPanel {
+    let (status, commands) = (status.clone(), commands.clone());
+    match address {
+        DisplayAddress::Panel(panel) => Box::new(move || Ok(panel::open(&panel)?)),
+        DisplayAddress::Page(page) => {
+            Box::new(move || Ok(Box::new(Browser::open(&page, status.clone(), commands.clone())?)))
         }
-        Box::new(move || Ok(panel::open(&panel)?))
-    };
-    Ok(Display { address: address.to_owned(), panel: None, open })
+        DisplayAddress::Window(window) => {
+            Box::new(move || Ok(window::open(window, commands.clone())?))
+        }
+    }
 }
 
 fn open_publications(addresses: &[String]) -> Result<Vec<Publication>> {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use serde::Deserialize;
 
@@ -11,6 +11,7 @@ use crate::camera::{Flip, RawFormat, Rotation};
 use crate::control::DisplayMode;
 use crate::engine::Precision;
 use crate::processors::Processors;
+use crate::toml_text;
 
 /// Every option of `run`. What is not given on the command line is taken from the file, if there is one.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -20,7 +21,7 @@ pub(in crate::cli) struct Options {
     #[arg(value_name = "INPUT")]
     pub(in crate::cli) input: Option<String>,
     /// Where screens go, several at once: spi://..., i2c://..., drm:, fb:/dev/fb0, board://NAME, file://DIR/%06d.png,
-    /// http://127.0.0.1:8080, null: [default: null:].
+    /// http://127.0.0.1:8080, window:, null: [default: null:].
     #[arg(value_name = "OUTPUT")]
     pub(in crate::cli) outputs: Vec<String>,
     /// The explained model, an .onnx file.
@@ -148,12 +149,7 @@ impl Options {
     pub(in crate::cli) fn read(path: &Path) -> Result<Self> {
         let text =
             fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        toml::from_str(&text).map_err(|error| {
-            let before = text.get(..error.span().map_or(0, |span| span.start)).unwrap_or_default();
-            let line = before.matches('\n').count() + 1;
-            let words: Vec<&str> = error.message().split_whitespace().collect();
-            anyhow::anyhow!("{}, line {line}: {}", path.display(), words.join(" "))
-        })
+        toml_text::parse(&text).map_err(|problem| anyhow!("{}, {problem}", path.display()))
     }
 
     /// Takes from `file` what is not given here.
@@ -213,18 +209,27 @@ impl Options {
             let (low, high) = (range.start(), range.end());
             ensure!(range.contains(&value), "{name} is {value}; give {low} to {high}");
         }
+        const MEGABYTES: u64 = u64::MAX / 1_000_000;
         for (name, value, range) in [
             ("top-k", self.top_k.map(u64::from), 1..=100),
             ("threads", self.threads.map(u64::from), 1..=256),
             ("frames", self.frames, 1..=u64::MAX),
-            ("model-memory-mb", self.model_memory_mb, 16..=u64::MAX / 1_000_000),
-            ("record-max-mb", self.record_max_mb, 1..=u64::MAX / 1_000_000),
-            ("record-min-free-mb", self.record_min_free_mb, 0..=u64::MAX / 1_000_000),
+            ("model-memory-mb", self.model_memory_mb, 16..=MEGABYTES),
+            ("record-max-mb", self.record_max_mb, 1..=MEGABYTES),
+            ("record-min-free-mb", self.record_min_free_mb, 0..=MEGABYTES),
         ] {
             let Some(value) = value else { continue };
             let (low, high) = (range.start(), range.end());
-            ensure!(range.contains(&value), "{name} is {value}; give {low} to {high}");
+            let to = if *high < MEGABYTES { format!("to {high}") } else { "or more".to_owned() };
+            ensure!(range.contains(&value), "{name} is {value}; give {low} {to}");
         }
+        if let Some(processors) = &self.processors {
+            processors.check().map_err(|problem| anyhow!("processors: {problem}"))?;
+        }
+        ensure!(
+            self.threshold.is_some() || self.leave_threshold.is_none(),
+            "threshold is missing; leave-threshold goes with it"
+        );
         ensure!(
             self.width.is_some() == self.height.is_some(),
             "width and height come together; give both or none"
@@ -279,6 +284,10 @@ mod tests {
             ("threshold = 0.5\nleave-threshold = 0.6", "leave-threshold is 0.6; give 0 to 0.5"),
             ("threads = 0", "threads is 0"),
             ("precision = 'fp16'", "line 1: \"fp16\" is no precision; give auto, float, int8"),
+            ("leave-threshold = 0.5", "threshold is missing"),
+            ("processors = 1023", "processors: this machine has no processor 1023"),
+            ("frames = 0", "frames is 0; give 1 or more"),
+            ("top-k = 2.5", "line 1: invalid type: floating point `2.5`, expected a whole number"),
             ("width = 3", "width and height come together"),
             ("record-max-mb = 3", "record is missing"),
             ("smooth = nan", "smooth is NaN"),
