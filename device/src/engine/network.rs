@@ -3,9 +3,8 @@
 mod part;
 mod plan;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lcam_models::explained::IMAGE;
@@ -21,7 +20,7 @@ use super::limits::{LimitError, Limits};
 use super::precision::{Execution, Precision};
 use super::reduce::{name_constants, select_outputs};
 use crate::isolate;
-use part::{Part, Values};
+use part::{Part, Tensors, Values};
 
 /// A network could not be loaded or run.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +66,7 @@ pub struct Network {
     parts: Vec<Option<Part>>,
     outputs: Vec<String>,
     input: Vec<usize>,
+    tensors: Tensors,
     multiply_adds: u64,
     arithmetic: Arithmetic,
     threads: NonZeroUsize,
@@ -109,7 +109,8 @@ impl Network {
             None => in_floating_point(model, outputs, &executor)?,
         };
         let outputs = outputs.iter().map(|&name| name.to_owned()).collect();
-        Ok(Self { program, parts, outputs, input, multiply_adds, arithmetic, threads })
+        let tensors = Tensors::new();
+        Ok(Self { program, parts, outputs, input, tensors, multiply_adds, arithmetic, threads })
     }
 
     /// Runs the network on 3 x height x width values, row by row, and gives the outputs in the order in
@@ -143,10 +144,9 @@ impl Network {
         if image.len() != expected {
             return Err(NetworkError::Input { expected, found: image.len() });
         }
-        let Self { program, parts, outputs, input, .. } = self;
+        let Self { program, parts, outputs, input, tensors, .. } = self;
         let result = runtime("run", || {
-            let image = Tensor::from_shape(input, image)?;
-            let mut values = Values(HashMap::from([(IMAGE.to_owned(), Arc::new(image))]));
+            let mut values = Values { image, shape: input, tensors };
             for (number, part) in parts.iter_mut().enumerate() {
                 if let Some(program) = program {
                     program.run(number, &mut values, done)?;
@@ -156,10 +156,11 @@ impl Network {
                     done(FLOAT32);
                 }
             }
-            outputs.iter().map(|name| to_values(values.get(name)?)).collect()
+            outputs.iter().map(|name| to_values(&*values.get(name)?)).collect()
         });
         if result.is_err() {
             // What failed half-way is not to be trusted.
+            self.tensors.clear();
             self.program.iter_mut().for_each(Program::restore);
             runtime("restart", || self.parts.iter_mut().flatten().try_for_each(Part::restart))?;
         }

@@ -17,8 +17,8 @@ pub(in crate::engine) trait Exchange: Send {
     /// Gives the values of a tensor.
     fn values(&self, name: &str) -> Option<&[f32]>;
 
-    /// Takes a tensor.
-    fn give(&mut self, name: &str, shape: &[usize], values: &[f32]);
+    /// Makes a tensor, whose values are written over; `None` where that cannot be.
+    fn make(&mut self, name: &str, shape: &[usize]) -> Option<&mut [f32]>;
 }
 
 /// A tensor of steps: its number, and its shape.
@@ -83,7 +83,6 @@ struct Body {
     buffers: Vec<Vec<i8>>,
     sizes: Vec<usize>,
     sums: Vec<i32>,
-    values: Vec<f32>,
 }
 
 /// A part of the program could not be run.
@@ -100,14 +99,7 @@ impl Program {
         let memory = memory::assign(parts.iter().flatten().map(|step| &step.action));
         let sizes: Vec<usize> = memory.bytes.iter().map(|&bytes| bytes + SLACK).collect();
         let buffers = sizes.iter().map(|&size| vec![0; size]).collect();
-        let body = Body {
-            parts,
-            places: memory.places,
-            buffers,
-            sizes,
-            sums: Vec::new(),
-            values: Vec::new(),
-        };
+        let body = Body { parts, places: memory.places, buffers, sizes, sums: Vec::new() };
         Self { workers, body }
     }
 
@@ -142,7 +134,7 @@ impl Body {
         exchange: &mut dyn Exchange,
         done: Done<'_>,
     ) -> Result<(), Missing> {
-        let Self { parts, places, buffers, sums, values, .. } = self;
+        let Self { parts, places, buffers, sums, .. } = self;
         for Step { title, action } in parts.get(part).into_iter().flatten() {
             match action {
                 Action::Quantize { name, grid, output } => {
@@ -169,17 +161,17 @@ impl Body {
                 }
                 Action::Dequantize { input, grid, name } => {
                     let steps = &buffers[places[input.tensor]];
-                    let values = at_least(values, input.extent.elements());
+                    let values = make(exchange, name, input.extent)?;
                     boundary::dequantize(workers, steps, input.extent, grid, values);
-                    exchange.give(name, &input.extent.shape(), values);
                 }
                 Action::Sum { layer, input, name } => {
                     let elements = layer.output.elements();
-                    let (sums, values) = (at_least(sums, elements), at_least(values, elements));
+                    sums.resize(elements.max(sums.len()), 0);
+                    let sums = &mut sums[..elements];
                     layer.sum(workers, &buffers[places[input.tensor]], sums);
                     let scales = &layer.groups[0].rescale.scale;
+                    let values = make(exchange, name, layer.output)?;
                     boundary::widen(workers, sums, layer.output, scales, values);
-                    exchange.give(name, &layer.output.shape(), values);
                 }
             }
             done(title);
@@ -188,8 +180,13 @@ impl Body {
     }
 }
 
-/// Gives the beginning of memory that grows where it is too short.
-fn at_least<T: Clone + Default>(memory: &mut Vec<T>, length: usize) -> &mut [T] {
-    memory.resize(length.max(memory.len()), T::default());
-    &mut memory[..length]
+/// Makes a tensor in floating point.
+fn make<'e>(
+    exchange: &'e mut dyn Exchange,
+    name: &str,
+    extent: Extent,
+) -> Result<&'e mut [f32], Missing> {
+    let elements = extent.elements();
+    let values = exchange.make(name, &extent.shape()).filter(|values| values.len() == elements);
+    values.ok_or_else(|| Missing { name: name.to_owned(), elements })
 }

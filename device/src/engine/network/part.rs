@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use lcam_models::explained::IMAGE;
 use lcam_models::onnx::ModelProto;
 use tract_core::internal::{
-    DatumType, IntoArcTensor, IntoTValue, RunOptions, TValue, TVec, Tensor, TractResult,
+    Datum, DatumType, IntoArcTensor, IntoTValue, RunOptions, TValue, TVec, Tensor, TractResult,
     TypedModel, TypedSimplePlan, TypedSimpleState, format_err,
 };
 use tract_core::ops::matmul::optimized::OptMatMul;
@@ -16,25 +17,50 @@ use super::super::limits::Limits;
 use super::super::translate::translate;
 use super::{NetworkError, runtime};
 
-/// Tensors between parts, by name.
-pub(super) struct Values(pub(super) HashMap<String, Arc<Tensor>>);
+/// Tensors between parts, by name. They are kept from one pass to the next and written over.
+pub(super) type Tensors = HashMap<String, Arc<Tensor>>;
 
-impl Values {
+/// What a pass works on.
+pub(super) struct Values<'a> {
+    /// The input.
+    pub(super) image: &'a [f32],
+    /// The input's shape.
+    pub(super) shape: &'a [usize],
+    /// All other tensors.
+    pub(super) tensors: &'a mut Tensors,
+}
+
+impl Values<'_> {
     /// Gives a tensor.
-    pub(super) fn get(&self, name: &str) -> TractResult<&Arc<Tensor>> {
-        self.0.get(name).ok_or_else(|| format_err!("nothing made tensor {name:?}"))
+    pub(super) fn get(&self, name: &str) -> TractResult<Arc<Tensor>> {
+        if name == IMAGE {
+            return Ok(Arc::new(Tensor::from_shape(self.shape, self.image)?));
+        }
+        self.tensors.get(name).cloned().ok_or_else(|| format_err!("nothing made tensor {name:?}"))
     }
 }
 
-impl Exchange for Values {
+impl Exchange for Values<'_> {
     fn values(&self, name: &str) -> Option<&[f32]> {
-        self.0.get(name)?.try_as_plain_ram().ok()?.as_slice::<f32>().ok()
+        if name == IMAGE {
+            return Some(self.image);
+        }
+        self.tensors.get(name)?.try_as_plain_ram().ok()?.as_slice::<f32>().ok()
     }
 
-    fn give(&mut self, name: &str, shape: &[usize], values: &[f32]) {
-        if let Ok(tensor) = Tensor::from_shape(shape, values) {
-            self.0.insert(name.to_owned(), Arc::new(tensor));
+    fn make(&mut self, name: &str, shape: &[usize]) -> Option<&mut [f32]> {
+        let zero = || Tensor::zero::<f32>(shape).map(Arc::new).ok();
+        let is_fit = |held: &mut Arc<Tensor>| {
+            Arc::get_mut(held).is_some_and(|tensor| {
+                tensor.datum_type() == f32::datum_type() && tensor.shape() == shape
+            })
+        };
+        // Whoever still holds that of an earlier pass keeps it.
+        if !self.tensors.get_mut(name).is_some_and(is_fit) {
+            self.tensors.insert(name.to_owned(), zero()?);
         }
+        let tensor = Arc::get_mut(self.tensors.get_mut(name)?)?;
+        tensor.to_plain_array_view_mut::<f32>().ok()?.into_slice()
     }
 }
 
@@ -80,13 +106,13 @@ impl Part {
     }
 
     /// Runs the graph on tensors that are there, and adds what it makes.
-    pub(super) fn run(&mut self, values: &mut Values) -> TractResult<()> {
-        let inputs = self.takes.iter().map(|name| values.get(name).cloned());
+    pub(super) fn run(&mut self, values: &mut Values<'_>) -> TractResult<()> {
+        let inputs = self.takes.iter().map(|name| values.get(name));
         let inputs = inputs.map(|input| Ok(input?.into_tvalue()));
         let inputs: TVec<TValue> = inputs.collect::<TractResult<_>>()?;
         let outputs = self.state.run(inputs)?;
         let outputs = outputs.into_iter().map(IntoArcTensor::into_arc_tensor);
-        values.0.extend(self.gives.iter().cloned().zip(outputs));
+        values.tensors.extend(self.gives.iter().cloned().zip(outputs));
         Ok(())
     }
 

@@ -192,10 +192,10 @@ fn literally(model: &ModelProto, image: Vec<f32>) -> Vec<f32> {
     let takes = vec![IMAGE.to_owned()];
     let executor = Executor::SingleThread;
     let (mut part, _) = Part::new(model.clone(), takes, outputs, &executor).unwrap();
-    let image = Tensor::from_shape(&[1, 3, 13, 13], &image).unwrap();
-    let mut values = Values(HashMap::from([(IMAGE.to_owned(), Arc::new(image))]));
+    let (shape, mut tensors) = (&[1, 3, 13, 13], Tensors::new());
+    let mut values = Values { image: &image, shape, tensors: &mut tensors };
     part.run(&mut values).unwrap();
-    to_values(values.get("y").unwrap()).unwrap()
+    to_values(&values.get("y").unwrap()).unwrap()
 }
 
 #[test]

@@ -32,6 +32,9 @@ impl Values {
     }
 }
 
+/// Miri, which watches each access to memory, takes a thousand times as long.
+const ROUNDS: usize = if cfg!(miri) { 25 } else { 400 };
+
 const VALUES: [Values; 5] = [Values::Any, Values::Ends, Values::Least, Values::Half, Values::Small];
 
 fn steps(random: &mut Rng) -> Steps {
@@ -60,7 +63,7 @@ fn padded(mut values: Vec<i8>, random: &mut Rng) -> Vec<i8> {
 #[test]
 fn matrices_are_multiplied_to_the_bit() {
     let mut random = Rng::with_seed(1);
-    for round in 0..400 {
+    for round in 0..ROUNDS {
         let values = VALUES[round % 5];
         let [count, outputs] = [random.usize(1..40), random.usize(1..70)];
         let depth = random.usize(1..200);
@@ -96,7 +99,7 @@ fn matrices_are_multiplied_to_the_bit() {
 #[test]
 fn windows_are_moved_to_the_bit() {
     let mut random = Rng::with_seed(2);
-    for round in 0..400 {
+    for round in 0..ROUNDS {
         let values = VALUES[round % 5];
         let channels = [random.usize(1..60), 8 * random.usize(1..20)][round % 2];
         let kernel = [[3, 3], [5, 5], [1, 3], [2, 2], [7, 7]][random.usize(..5)];
@@ -130,7 +133,7 @@ fn windows_are_moved_to_the_bit() {
 #[test]
 fn values_one_by_one_are_computed_to_the_bit() {
     let mut random = Rng::with_seed(3);
-    for round in 0..300 {
+    for round in 0..ROUNDS {
         let length = random.usize(1..300);
         let values = VALUES[round % 5];
         let [one, other] = [(); 2].map(|()| values.list(&mut random, length));
