@@ -333,6 +333,5 @@ fn doctor_looks_at_what_run_would_use_and_ends_with_two_when_something_is_wrong(
 
     desk.refuse(&["doctor", "--root", "nowhere"], "nowhere is no folder");
     desk.refuse(&["doctor", "--user", "no-such-user"], "there is no user no-such-user");
-    desk.refuse(&["doctor", "hdmi://1"], "its kind is unknown");
     desk.refuse(&["doctor", "--threshold", "7"], "threshold is 7; give 0 to 1");
 }

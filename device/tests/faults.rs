@@ -237,5 +237,5 @@ fn a_pipe_that_fails_over_and_over_is_told_once() {
     let said = said(&output);
     assert!(output.status.success(), "{said}");
     let told: Vec<&str> = said.lines().filter(|line| line.contains("camera: ")).collect();
-    assert!(told.len() == 1 && told[0].contains("exit status: 3"), "{said}");
+    assert!(told.len() == 1 && told[0].contains("exit code 3"), "{said}");
 }

@@ -4,7 +4,6 @@
 //! A reader never sees half of it and a failed write leaves what was there before. A link to a file is followed;
 //! devices, pipes and folders are refused.
 
-use std::error::Error;
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -58,10 +57,10 @@ fn replace(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> 
 
 /// Gives what the system said, without the temporary file's name, which is none of the user's.
 fn without_path(error: &io::Error) -> io::Error {
-    let cause = error.get_ref().and_then(Error::source);
-    let system = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
-    let code = system.unwrap_or(error).raw_os_error();
-    code.map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
+    match error.kind() {
+        io::ErrorKind::NotFound => io::Error::new(error.kind(), "there is no such folder"),
+        kind => kind.into(),
+    }
 }
 
 /// Follows a link to a file, and refuses what cannot be replaced by a file.
@@ -128,8 +127,7 @@ mod tests {
     #[test]
     fn names_the_path_it_cannot_write() {
         let error = write(Path::new("/nonexistent-folder/x.png"), b"x").unwrap_err();
-        let expected =
-            "cannot write /nonexistent-folder/x.png: No such file or directory (os error 2);";
+        let expected = "cannot write /nonexistent-folder/x.png: there is no such folder;";
         assert!(error.to_string().starts_with(expected), "{error}");
     }
 }

@@ -4,14 +4,13 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Args;
 use image::RgbImage;
-use lcam_models::onnx::tensor_proto::DataLocation;
-use lcam_models::onnx::{ModelProto, decode_model};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::engine::{Engine, Execution, Precision};
+use crate::pipeline::refuse_weights_elsewhere;
 
 /// Loads a model and runs it once, in limited memory.
 #[derive(Debug, Args)]
@@ -31,16 +30,7 @@ impl TryModel {
         let bytes = Some(self.memory_mb.saturating_mul(1_000_000));
         setrlimit(Resource::As, Rlimit { current: bytes, maximum: bytes })
             .context("cannot limit the memory")?;
-        // `run` copies one file. What is no model is told of below.
-        let keeps_weights_elsewhere = std::fs::read(&self.model)
-            .ok()
-            .and_then(|bytes| decode_model(bytes).ok())
-            .is_some_and(|model| has_external_data(&model));
-        ensure!(
-            !keeps_weights_elsewhere,
-            "{}: its weights are in other files (external data); a device takes one file: python -c \"import onnx; onnx.save(onnx.load('MODEL.onnx'), 'WHOLE.onnx')\" makes one",
-            self.model.display()
-        );
+        refuse_weights_elsewhere(&self.model)?;
         let execution = Execution { threads: NonZeroUsize::MIN, precision: self.precision };
         let mut engine = Engine::load(&self.model, execution)?;
         let name = || self.model.display().to_string();
@@ -54,10 +44,4 @@ impl TryModel {
         engine.class_map(&answer, other).with_context(name)?;
         Ok(())
     }
-}
-
-/// Tells whether initializers are in other files.
-fn has_external_data(model: &ModelProto) -> bool {
-    let initializers = model.graph.iter().flat_map(|graph| &graph.initializer);
-    initializers.into_iter().any(|tensor| tensor.data_location() == DataLocation::External)
 }

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use lcam_models::atomic_file::{self, WriteError};
 use lcam_models::explained::ExplainedModel;
+use lcam_models::onnx::tensor_proto::DataLocation;
+use lcam_models::onnx::{TensorProto, decode_model};
 use ring::digest::{Context, SHA256};
 
 use super::infer::NextEngine;
@@ -42,6 +44,12 @@ pub enum ModelError {
         /// Why not.
         problem: std::io::Error,
     },
+    /// The file names other files for its weights.
+    #[error(
+        "{0}: its weights are in other files (external data); a device takes one file: python -c \"import onnx; \
+         onnx.save(onnx.load('MODEL.onnx'), 'WHOLE.onnx')\" makes one"
+    )]
+    Elsewhere(PathBuf),
     /// The trial of the file failed.
     #[error("{path}: {reason}")]
     Trial {
@@ -68,9 +76,24 @@ pub fn check_model<'a>(
     if last_good(path, state).exists() {
         return Ok(());
     }
+    refuse_weights_elsewhere(path)?;
     let model = ExplainedModel::read(path).map_err(|error| ModelError::Load(error.into()))?;
     for class in classes {
         model.metadata().labels.find(class)?;
+    }
+    Ok(())
+}
+
+/// Refuses a model whose weights are in other files: one file is copied. What is no model is told of elsewhere.
+///
+/// # Errors
+/// Returns [`ModelError::Elsewhere`].
+pub fn refuse_weights_elsewhere(path: &Path) -> Result<(), ModelError> {
+    let model = fs::read(path).ok().and_then(|bytes| decode_model(bytes).ok());
+    let graph = model.and_then(|model| model.graph).unwrap_or_default();
+    let is_elsewhere = |tensor: &TensorProto| tensor.data_location() == DataLocation::External;
+    if graph.initializer.iter().any(is_elsewhere) {
+        return Err(ModelError::Elsewhere(path.to_owned()));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use embedded_graphics::geometry::Size;
-use minifb::{Key, KeyRepeat, ScaleMode, WindowOptions};
+use minifb::{InputCallback, Key, ScaleMode, WindowOptions};
 
 use super::WindowAddress;
 use crate::control::Command;
@@ -119,6 +119,8 @@ impl Desk {
         let mut window = minifb::Window::new(TITLE, width, height, options)?;
         // The bell sets the pace.
         window.set_target_fps(0);
+        let (commands, down) = (self.commands.clone(), Vec::new());
+        window.set_input_callback(Box::new(Keyboard { commands, down }));
         Ok(window)
     }
 
@@ -135,13 +137,29 @@ impl Desk {
                 Some(pixels) => drop(window.update_with_buffer(&pixels, width, height)),
                 None => window.update(),
             }
-            for key in window.get_keys_pressed(KeyRepeat::No) {
-                let Some(command) = command(key) else { continue };
-                // More than fit are more than a person means.
-                let _ = self.commands.try_send(command);
-            }
         }
         let _ = self.commands.try_send(Command::End);
+    }
+}
+
+/// Sends what keys ask for, as soon as they go down: one that is let go before the next look counts, too.
+struct Keyboard {
+    commands: SyncSender<Command>,
+    /// Keys that are held: the desktop repeats them.
+    down: Vec<Key>,
+}
+
+impl InputCallback for Keyboard {
+    fn add_char(&mut self, _character: u32) {}
+
+    fn set_key_state(&mut self, key: Key, is_down: bool) {
+        let was_down = self.down.contains(&key);
+        self.down.retain(|&held| held != key || is_down);
+        if let (true, false, Some(command)) = (is_down, was_down, command(key)) {
+            self.down.push(key);
+            // More than fit are more than a person means.
+            let _ = self.commands.try_send(command);
+        }
     }
 }
 
