@@ -26,6 +26,7 @@ mod simplify;
 mod split;
 #[cfg(test)]
 mod testing;
+mod types;
 mod wiring;
 mod write;
 
