@@ -22,6 +22,7 @@ mod observe;
 mod pairs;
 mod plan;
 mod range;
+mod shapes;
 mod simplify;
 mod split;
 #[cfg(test)]

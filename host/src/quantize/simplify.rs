@@ -1,7 +1,7 @@
 //! The form in which a graph is quantised: the same function in fewer nodes.
 //!
 //! - Tensors of 16 bits in floating point have 32 (`types`).
-//! - What depends on constants alone is computed: widened int8 weights, `Constant` nodes.
+//! - What depends on constants alone is computed: widened int8 weights, `Constant` nodes, shapes (`shapes`).
 //! - `Identity` and `Dropout` go.
 //! - Batch normalisation behind a convolution goes into it: with `s = gamma / sqrt(variance + epsilon)`, weights
 //!   `w s` and bias `(b - mean) s + beta` (Jacob et al. 2018, section 3.2).
@@ -13,6 +13,7 @@ use lcam_models::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, tensor_p
 use tch::{Kind, Tensor};
 
 use super::QuantizeError;
+use super::shapes::fix_shapes;
 use super::types::{name_types, widen_halves};
 use super::wiring::{Wiring, given};
 use crate::graph::{Graph, tensor_from_proto};
@@ -29,7 +30,9 @@ pub(super) fn simplify(
     let mut graph = model.graph.take().unwrap_or_default();
     widen_halves(&mut graph)?;
     name_types(&mut graph);
-    model.graph = Some(graph.clone());
+    model.graph = Some(graph);
+    fix_shapes(&mut model)?;
+    let mut graph = model.graph.clone().unwrap_or_default();
     compute_constants(&mut graph, &Graph::new(&model)?, kept)?;
     drop_identities(&mut graph, kept);
     let mut weights = Weights::new(&graph);
@@ -66,7 +69,7 @@ fn compute_constants(
 }
 
 /// Gives a tensor as an initializer.
-fn to_proto(name: &str, tensor: &Tensor) -> Result<TensorProto, QuantizeError> {
+pub(super) fn to_proto(name: &str, tensor: &Tensor) -> Result<TensorProto, QuantizeError> {
     let data_type = match tensor.kind() {
         Kind::Float => DataType::Float,
         Kind::Double => DataType::Double,
