@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("pictures", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", action="append", choices=NETWORKS)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=12)
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     paths = sorted(path for path in arguments.pictures.rglob("*.*g") if "masks" not in path.parts)
