@@ -98,6 +98,10 @@ class Pupil:
     def __init__(self, name: str, pictures: list[np.ndarray], targets: torch.Tensor, side: int):
         torch.manual_seed(SEED)
         self.network = NETWORKS[name][0](weights=None, num_classes=targets.shape[1])
+        # MobileNetV3's statistics follow by a hundredth a step, too slowly for some hundred steps.
+        for norm in self.network.modules():
+            if isinstance(norm, torch.nn.BatchNorm2d):
+                norm.momentum = 0.1
         self.pictures, self.targets, self.side = pictures, targets, side
         self.random = np.random.default_rng(SEED)
 
