@@ -22,10 +22,12 @@ mod observe;
 mod pairs;
 mod plan;
 mod range;
+mod shapes;
 mod simplify;
 mod split;
 #[cfg(test)]
 mod testing;
+mod types;
 mod wiring;
 mod write;
 

@@ -1,6 +1,7 @@
 //! The form in which a graph is quantised: the same function in fewer nodes.
 //!
-//! - What depends on constants alone is computed: widened int8 weights, `Constant` nodes.
+//! - Tensors of 16 bits in floating point have 32 (`types`).
+//! - What depends on constants alone is computed: widened int8 weights, `Constant` nodes, shapes (`shapes`).
 //! - `Identity` and `Dropout` go.
 //! - Batch normalisation behind a convolution goes into it: with `s = gamma / sqrt(variance + epsilon)`, weights
 //!   `w s` and bias `(b - mean) s + beta` (Jacob et al. 2018, section 3.2).
@@ -8,13 +9,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use lcam_models::explained::IMAGE;
 use lcam_models::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, tensor_proto::DataType};
 use tch::{Kind, Tensor};
 
 use super::QuantizeError;
+use super::shapes::fix_shapes;
+use super::types::{name_types, widen_halves};
 use super::wiring::{Wiring, given};
-use crate::export::nodes::int;
 use crate::graph::{Graph, tensor_from_proto};
 
 /// Simplifies the graph of an explained model. Tensors whose names are `kept` keep them.
@@ -27,8 +28,11 @@ pub(super) fn simplify(
 ) -> Result<ModelProto, QuantizeError> {
     let mut model = model.clone();
     let mut graph = model.graph.take().unwrap_or_default();
+    widen_halves(&mut graph)?;
     name_types(&mut graph);
-    model.graph = Some(graph.clone());
+    model.graph = Some(graph);
+    fix_shapes(&mut model)?;
+    let mut graph = model.graph.clone().unwrap_or_default();
     compute_constants(&mut graph, &Graph::new(&model)?, kept)?;
     drop_identities(&mut graph, kept);
     let mut weights = Weights::new(&graph);
@@ -40,40 +44,6 @@ pub(super) fn simplify(
     graph.keep_what_makes(&wanted);
     model.graph = Some(graph);
     Ok(model)
-}
-
-/// Operators that give values in floating point alone.
-const OF_FLOATS: &[&str] = &[
-    "AveragePool",
-    "BatchNormalization",
-    "Conv",
-    "Gemm",
-    "GlobalAveragePool",
-    "HardSigmoid",
-    "HardSwish",
-    "Sigmoid",
-];
-
-/// Operators that give values of their inputs' type.
-const OF_THE_SAME: &[&str] = &["Add", "Clip", "Div", "MaxPool", "Mul", "Relu", "Sub"];
-
-/// Names the type that a tensor is brought to where its example is in floating point: the result depends on constants alone
-/// then.
-fn name_types(graph: &mut GraphProto) {
-    let mut floats = HashSet::from([IMAGE.to_owned()]);
-    for node in &graph.node {
-        let is_same = OF_THE_SAME.contains(&node.op_type());
-        let reads_floats = node.input.iter().any(|input| floats.contains(input));
-        if OF_FLOATS.contains(&node.op_type()) || (is_same && reads_floats) {
-            floats.extend(node.output.iter().take(1).cloned());
-        }
-    }
-    let casts = graph.node.iter_mut().filter(|node| node.op_type() == "CastLike");
-    for node in casts.filter(|node| node.input.get(1).is_some_and(|like| floats.contains(like))) {
-        node.op_type = Some("Cast".to_owned());
-        node.input.truncate(1);
-        node.attribute = vec![int("to", DataType::Float as i64)];
-    }
 }
 
 /// Replaces nodes of constants by their results.
@@ -99,7 +69,7 @@ fn compute_constants(
 }
 
 /// Gives a tensor as an initializer.
-fn to_proto(name: &str, tensor: &Tensor) -> Result<TensorProto, QuantizeError> {
+pub(super) fn to_proto(name: &str, tensor: &Tensor) -> Result<TensorProto, QuantizeError> {
     let data_type = match tensor.kind() {
         Kind::Float => DataType::Float,
         Kind::Double => DataType::Double,
@@ -307,7 +277,7 @@ mod tests {
         let last = graph_of.node.len();
         let logits = graph_of.node[last - 1].output[0].clone();
         graph_of.node[last - 1].output[0] = "before".to_owned();
-        graph_of.node.push(node("CastLike", &["one", IMAGE], "scalar"));
+        graph_of.node.push(node("CastLike", &["one", "image"], "scalar"));
         graph_of.node.push(node("Mul", &["before", "scalar"], &logits));
         let simple = simplify(&model, &HashSet::new()).unwrap();
         assert!(graph(&simple).node.iter().all(|node| !node.op_type().starts_with("Cast")));
