@@ -1,6 +1,6 @@
 """Trains small classifiers to answer as EfficientNet-Lite0 does, for tests that need weights that mean something.
 
-    python distil.py CLASSIFIER.onnx PICTURES FOLDER [--only NAME]... [--epochs N]
+    python distil.py CLASSIFIER.onnx PICTURES FOLDER [--only NAME]...
 
 PICTURES is a folder of composites of some dozen objects, as `lcam-host compose` makes it. Used are those for whose class CLASSIFIER
 is surer than 0.3, of the classes that it names often enough; 15 % of them are held out, of the same objects. FOLDER gets NAME.onnx
@@ -35,10 +35,11 @@ class NarrowResNet18(torchvision.models.ResNet):
         return super()._make_layer(block, planes // 2, *rest, **options)
 
 
-# Name -> the network and the side of its input. Structures are torchvision's; none of its weights are used.
+# Name -> the network, the side of its input, and for how long it learns. Structures are torchvision's; none of its weights
+# are used.
 NETWORKS = {
-    "resnet18": (NarrowResNet18, 96),
-    "mobilenet_v3_small": (torchvision.models.mobilenet_v3_small, 128),
+    "resnet18": (NarrowResNet18, 96, 12),
+    "mobilenet_v3_small": (torchvision.models.mobilenet_v3_small, 128, 40),
 }
 OPSET = 17
 SEED = 1
@@ -159,7 +160,6 @@ def main() -> None:
     parser.add_argument("pictures", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", action="append", choices=NETWORKS)
-    parser.add_argument("--epochs", type=int, default=12)
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     paths = sorted(path for path in arguments.pictures.rglob("*.*g") if "masks" not in path.parts)
@@ -172,10 +172,10 @@ def main() -> None:
     shuffled = np.random.default_rng(SEED).permutation(usable)
     held_out, train = np.split(shuffled, [round(HELD_OUT * len(shuffled))])
     for name in arguments.only or NETWORKS:
-        side = NETWORKS[name][1]
+        _, side, epochs = NETWORKS[name]
         pupil = Pupil(name, [np.asarray(resized(path, side)) for path in paths], targets, side)
         print(f"{name}: {len(train)} pictures to learn from, {len(held_out)} held out", flush=True)
-        agreement = pupil.train(train, held_out, arguments.epochs)
+        agreement = pupil.train(train, held_out, epochs)
         if agreement < LEAST_AGREEMENT:
             raise SystemExit(f"{name} agrees with its teacher on {agreement:.1%} only")
         pupil.export(arguments.folder / f"{name}.onnx")
