@@ -110,19 +110,11 @@ pub fn observe(
         Ok::<_, AnalyzeError>(())
     })?;
     progress.finish_and_clear();
-    check(&observed, options, pictures.paths.len())?;
-    Ok(observed)
-}
-
-fn check(observed: &Observed, options: &Options, count: usize) -> Result<(), AnalyzeError> {
     if observed.records.is_empty() {
+        let count = pictures.paths.len();
         return Err(DatasetError::nothing_readable(count, &observed.unreadable).into());
     }
-    if options.masks.is_some() && observed.unusable_masks.len() == observed.records.len() {
-        let first = observed.unusable_masks.first().map(ToString::to_string).unwrap_or_default();
-        return Err(AnalyzeError::NoMasks { count, first });
-    }
-    Ok(())
+    Ok(observed)
 }
 
 /// The maps of a picture, scaled to 0..=1 at their own grid.
