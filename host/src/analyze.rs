@@ -16,6 +16,7 @@
 
 pub mod appearance;
 pub mod backgrounds;
+mod cast;
 pub mod causes;
 pub mod classes;
 pub mod compare;
@@ -29,6 +30,7 @@ pub mod labels;
 mod material;
 pub mod neighbours;
 pub mod observe;
+mod places;
 mod probe;
 pub mod record;
 pub mod regions;
@@ -125,6 +127,7 @@ pub struct Analysis {
 struct Subject<'a> {
     model: &'a Explained,
     pictures: &'a Pictures,
+    masks: Option<&'a MaskFolder>,
     records: &'a [Record],
     seed: u64,
 }
@@ -170,10 +173,11 @@ fn audit(
         observe(model, options, pictures, truth)?;
     let norms = Norms::of(&records, model.metadata().labels.len());
     let suspicious = labels::suspicious(&records, &norms);
-    let subject = Subject { model, pictures, records: &records, seed: options.seed };
+    let masks = options.masks.as_ref();
+    let subject = Subject { model, pictures, masks, records: &records, seed: options.seed };
     let mut findings = shortcuts::shortcuts(&subject)?;
     findings.extend(backgrounds::backgrounds(&subject));
-    let contexts = backgrounds::contexts(&subject, &findings);
+    let contexts = backgrounds::contexts(&subject, &findings)?;
     findings.extend(contexts);
     findings.extend(labels::finding(&records, &suspicious));
     let slices = slices::slices(&records);

@@ -1,0 +1,92 @@
+//! The pictures that the network is asked about: some of a class, some others, drawn at random and read again.
+
+use lcam_models::picture::read_picture;
+use rand::seq::SliceRandom;
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+
+use super::Subject;
+use super::edits::object;
+use super::finding::LEAST_PICTURES;
+use crate::pictures::View;
+use crate::random::generator;
+
+/// How many pictures a question is asked of.
+const HOSTS: usize = 32;
+/// The stream of random choices that these belong to.
+const STREAM: u64 = 0x5072_6f62;
+
+/// A picture to ask about.
+#[derive(Debug)]
+pub(super) struct Sample {
+    pub(super) view: View,
+    /// The object's mask, where there is one.
+    pub(super) mask: Option<Vec<bool>>,
+    /// The same and the object's edge.
+    pub(super) object: Option<Vec<bool>>,
+}
+
+/// The pictures of the questions about one class: as many of each kind.
+#[derive(Debug, Default)]
+pub(super) struct Cast {
+    /// Pictures that are named as the class; where there are few they take turns.
+    pub(super) donors: Vec<Sample>,
+    /// Others, which places are put into.
+    pub(super) hosts: Vec<Sample>,
+    /// Others again, whose places are put in to compare with.
+    pub(super) controls: Vec<Sample>,
+    /// How many of the donors are different pictures: the first ones.
+    pub(super) different: usize,
+}
+
+impl Cast {
+    /// Draws pictures for a class and reads them; nothing where there are fewer than makes sense. The same class and seed
+    /// draw the same.
+    pub(super) fn of(subject: &Subject<'_>, class: usize) -> Option<Self> {
+        let records = subject.records;
+        let part = |own: bool| -> Vec<usize> {
+            (0..records.len()).filter(|&i| (records[i].named == class) == own).collect()
+        };
+        let (mut own, mut others) = (part(true), part(false));
+        let mut random = generator(subject.seed, STREAM, class as u64);
+        own.shuffle(&mut random);
+        others.shuffle(&mut random);
+        let hosts: Vec<usize> = others.iter().copied().take(HOSTS).collect();
+        // The others' places come from the other end.
+        let controls = others.iter().rev().copied();
+        let parts: Vec<[usize; 3]> = hosts
+            .iter()
+            .zip(own.iter().cycle())
+            .zip(controls)
+            .map(|((&host, &donor), control)| [donor, host, control])
+            .collect();
+        let mut cast = Self::default();
+        for (number, part) in read(subject, &parts).into_iter().enumerate() {
+            // One that has vanished since is left out.
+            let Some([donor, host, control]) = part else { continue };
+            cast.different += usize::from(number < own.len());
+            cast.donors.push(donor);
+            cast.hosts.push(host);
+            cast.controls.push(control);
+        }
+        (cast.different >= LEAST_PICTURES).then_some(cast)
+    }
+}
+
+fn read(subject: &Subject<'_>, parts: &[[usize; 3]]) -> Vec<Option<[Sample; 3]>> {
+    // What the decoding threads share: tensors must not be among it.
+    let Subject { pictures, masks, records, .. } = *subject;
+    let preprocess = subject.model.preprocess();
+    let sample = |record: usize| -> Option<Sample> {
+        let index = records[record].picture;
+        let path = &pictures.paths[index];
+        let picture = read_picture(path).ok()?;
+        let view = pictures.view(index, &picture, preprocess);
+        let mask = masks.and_then(|masks| masks.view(path, &picture, preprocess).ok());
+        let object = mask.as_ref().map(|mask| object(mask, view.pixels().width() as usize));
+        Some(Sample { view, mask, object })
+    };
+    let three = |&[donor, host, control]: &[usize; 3]| {
+        Some([sample(donor)?, sample(host)?, sample(control)?])
+    };
+    parts.par_iter().map(three).collect()
+}
