@@ -21,8 +21,6 @@ pub(super) struct Sample {
     pub(super) view: View,
     /// The object's mask, where there is one.
     pub(super) mask: Option<Vec<bool>>,
-    /// The same and the object's edge.
-    pub(super) object: Option<Vec<bool>>,
 }
 
 /// The pictures of the questions about one class: as many of each kind.
@@ -34,6 +32,9 @@ pub(super) struct Cast {
     pub(super) hosts: Vec<Sample>,
     /// Others again, whose places are put in to compare with.
     pub(super) controls: Vec<Sample>,
+    /// What the object of a donor or that of its control covers, with its edge, where masks tell of both. It stays behind
+    /// when a place of either is put in: so the pixels that change are the same, and outlines tell nothing.
+    pub(super) objects: Vec<Option<Vec<bool>>>,
     /// How many of the donors are different pictures: the first ones.
     pub(super) different: usize,
 }
@@ -64,12 +65,19 @@ impl Cast {
             // One that has vanished since is left out.
             let Some([donor, host, control]) = part else { continue };
             cast.different += usize::from(number < own.len());
+            cast.objects.push(both_objects(&donor, &control));
             cast.donors.push(donor);
             cast.hosts.push(host);
             cast.controls.push(control);
         }
         (cast.different >= LEAST_PICTURES).then_some(cast)
     }
+}
+
+fn both_objects(donor: &Sample, control: &Sample) -> Option<Vec<bool>> {
+    let (donors, controls) = (donor.mask.as_deref()?, control.mask.as_deref()?);
+    let both: Vec<bool> = donors.iter().zip(controls).map(|(a, b)| a | b).collect();
+    Some(object(&both, donor.view.pixels().width() as usize))
 }
 
 fn read(subject: &Subject<'_>, parts: &[[usize; 3]]) -> Vec<Option<[Sample; 3]>> {
@@ -82,11 +90,32 @@ fn read(subject: &Subject<'_>, parts: &[[usize; 3]]) -> Vec<Option<[Sample; 3]>>
         let picture = read_picture(path).ok()?;
         let view = pictures.view(index, &picture, preprocess);
         let mask = masks.and_then(|masks| masks.view(path, &picture, preprocess).ok());
-        let object = mask.as_ref().map(|mask| object(mask, view.pixels().width() as usize));
-        Some(Sample { view, mask, object })
+        Some(Sample { view, mask })
     };
     let three = |&[donor, host, control]: &[usize; 3]| {
         Some([sample(donor)?, sample(host)?, sample(control)?])
     };
     parts.par_iter().map(three).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use image::RgbImage;
+
+    use super::*;
+
+    #[test]
+    fn what_stays_behind_is_the_same_for_both() {
+        let sample = |inside: Option<usize>| Sample {
+            view: View::of(RgbImage::new(224, 1)),
+            mask: inside.map(|place| (0..224).map(|index| index == place).collect()),
+        };
+        let (first, second) = (sample(Some(50)), sample(Some(100)));
+        let covered = both_objects(&first, &second).unwrap();
+        let expected: Vec<usize> = (45..=55).chain(95..=105).collect();
+        let found: Vec<usize> = (0..224).filter(|&index| covered[index]).collect();
+        assert_eq!(found, expected, "with five pixels of 224 around them");
+        assert_eq!(both_objects(&second, &first).unwrap(), covered);
+        assert!(both_objects(&first, &sample(None)).is_none());
+    }
 }

@@ -37,7 +37,7 @@ pub(super) struct Brought {
     pub(super) flipped: Share,
     /// The same with the place of pictures of other classes.
     pub(super) control: Share,
-    /// Whether masks told of all objects, and these stayed behind.
+    /// Whether masks told of all objects, so that these stayed behind.
     pub(super) without_objects: bool,
 }
 
@@ -108,7 +108,6 @@ impl<'a> Probe<'a> {
         let beyond: Vec<f64> = shares.iter().zip(&elsewhere).map(|(a, b)| a - b).collect();
         let Some(interval) = Interval::of(&beyond) else { return Ok(None) };
         let named = |odds: &[f64]| Share::count(odds, |&odds| odds > 0.0);
-        let sources = || cast.donors.iter().chain(&cast.controls);
         Ok(Some(Brought {
             there: mean(&shares),
             elsewhere: mean(&elsewhere),
@@ -116,7 +115,7 @@ impl<'a> Probe<'a> {
             p: p_there.max(signed_rank(&beyond)),
             flipped: named(&there.own),
             control: named(&there.control),
-            without_objects: sources().all(|source| source.object.is_some()),
+            without_objects: cast.objects.iter().all(Option::is_some),
         }))
     }
 
@@ -198,9 +197,8 @@ impl<'a> Probe<'a> {
     ) -> Result<Put, AnalyzeError> {
         let odds = |sources: &[Sample]| -> Result<Vec<f64>, AnalyzeError> {
             let put = |pair: usize| {
-                let (host, source) = (cast.hosts[pair].view.pixels(), &sources[pair]);
-                let object = source.object.as_deref();
-                View::of(transplant(host, source.view.pixels(), place(pair), object))
+                let [host, source] = [&cast.hosts[..], sources].map(|of| of[pair].view.pixels());
+                View::of(transplant(host, source, place(pair), cast.objects[pair].as_deref()))
             };
             let changed: Vec<View> = (0..cast.hosts.len()).into_par_iter().map(put).collect();
             self.odds(&changed.iter().collect::<Vec<_>>(), class)
