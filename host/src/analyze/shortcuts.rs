@@ -1,7 +1,7 @@
 //! Shortcuts: one small place in the picture that tells the class.
 //!
-//! [`super::places`] finds places where a class's pictures differ from others. Of each the network is asked
-//! ([`super::probe`]) how much of what tells the class apart the place brings along to other pictures, and how much an
+//! `places` finds places where a class's pictures differ from others. Of each the network is asked
+//! (`probe`) how much of what tells the class apart the place brings along to other pictures, and how much an
 //! equally large place elsewhere does. What both bring is no shortcut: a background is everywhere, and an object that
 //! stands now here, now there brings as much from one place as from another. Where masks tell of objects, these stay
 //! behind; without masks the place must tell more than an object of a usual size would.
