@@ -16,6 +16,7 @@
 
 pub mod appearance;
 pub mod backgrounds;
+mod cast;
 pub mod causes;
 pub mod classes;
 pub mod compare;
@@ -26,8 +27,10 @@ pub mod fields;
 pub mod finding;
 pub mod intervals;
 pub mod labels;
+mod material;
 pub mod neighbours;
 pub mod observe;
+mod places;
 mod probe;
 pub mod record;
 pub mod regions;
@@ -54,6 +57,7 @@ pub use error::AnalyzeError;
 use fields::Field;
 pub use finding::{Effect, Finding, Kind};
 use labels::Norms;
+pub use material::Material;
 use observe::{Observed, observe};
 pub use record::Record;
 use slices::Slice;
@@ -123,6 +127,7 @@ pub struct Analysis {
 struct Subject<'a> {
     model: &'a Explained,
     pictures: &'a Pictures,
+    masks: Option<&'a MaskFolder>,
     records: &'a [Record],
     seed: u64,
 }
@@ -133,28 +138,18 @@ impl Subject<'_> {
     }
 }
 
-/// Analyses a model on some pictures, beside another one where it is given.
+/// Analyses a model on some pictures, beside another one of the same classes where it is given.
 ///
 /// # Errors
-/// Returns [`AnalyzeError`] when nothing can be read, labels are wrong, the models know different classes, or a network
-/// fails.
+/// Returns [`AnalyzeError`] when nothing can be read, or a network fails.
 pub fn analyze(
     model: &Explained,
     other: Option<&Explained>,
     options: &Options,
+    material: Material,
 ) -> Result<Analysis, AnalyzeError> {
-    if let Some(other) = other {
-        check_classes(model, other)?;
-    }
-    let pictures = Pictures::list(&options.images, options.limit)?;
-    if options.masks.is_some() && !pictures.events.is_empty() {
-        return Err(AnalyzeError::EventMasks);
-    }
+    let Material { pictures, truth } = material;
     let labels = &model.metadata().labels;
-    let truth = match &options.truth {
-        Some(truth) => truth.classes(&options.images, &pictures.paths, labels)?,
-        None => vec![None; pictures.paths.len()],
-    };
     let unlabelled = truth.iter().filter(|class| class.is_none()).count();
     let audit = audit(model, options, &pictures, &truth)?;
     let field = fields::field(&pictures, &audit.records, |class| labels.label(ClassIndex(class)));
@@ -168,19 +163,6 @@ pub fn analyze(
     })
 }
 
-fn check_classes(model: &Explained, other: &Explained) -> Result<(), AnalyzeError> {
-    let [labels, others] = [model, other].map(|model| &model.metadata().labels);
-    if labels == others {
-        return Ok(());
-    }
-    let differs = labels.iter().zip(others.iter()).position(|(a, b)| a != b);
-    let tell = |labels: &lcam_models::class::Labels| match differs {
-        Some(class) => format!("class {class} called {:?}", labels.label(ClassIndex(class))),
-        None => format!("{} classes", labels.len()),
-    };
-    Err(AnalyzeError::Classes { expected: tell(labels), found: tell(others) })
-}
-
 fn audit(
     model: &Explained,
     options: &Options,
@@ -191,10 +173,11 @@ fn audit(
         observe(model, options, pictures, truth)?;
     let norms = Norms::of(&records, model.metadata().labels.len());
     let suspicious = labels::suspicious(&records, &norms);
-    let subject = Subject { model, pictures, records: &records, seed: options.seed };
+    let masks = options.masks.as_ref();
+    let subject = Subject { model, pictures, masks, records: &records, seed: options.seed };
     let mut findings = shortcuts::shortcuts(&subject)?;
     findings.extend(backgrounds::backgrounds(&subject));
-    let contexts = backgrounds::contexts(&subject, &findings);
+    let contexts = backgrounds::contexts(&subject, &findings)?;
     findings.extend(contexts);
     findings.extend(labels::finding(&records, &suspicious));
     let slices = slices::slices(&records);

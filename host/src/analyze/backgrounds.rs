@@ -13,12 +13,13 @@ use std::collections::BTreeMap;
 
 use rand::seq::SliceRandom;
 
-use super::Subject;
 use super::appearance::color_names;
 use super::finding::{Effect, Finding, Kind, LEAST_PICTURES, SIGNIFICANT, percent, with_interval};
 use super::neighbours::{NEIGHBOURS, nearest};
+use super::probe::{Probe, Surroundings};
 use super::record::Record;
 use super::statistics::{Share, holm, mean, number, tail};
+use super::{AnalyzeError, Subject};
 use crate::evaluate::Interval;
 use crate::random::generator;
 
@@ -202,31 +203,55 @@ pub(super) fn without_object(records: &[Record], class: usize) -> Option<Without
 }
 
 /// Finds classes that are named without their object, other than those that `explained` tells why.
-pub(super) fn contexts(subject: &Subject<'_>, explained: &[Finding]) -> Vec<Finding> {
+///
+/// What the filled box itself tells, by its shape and place, is taken off: a class that seems to be named without its
+/// object is asked about once more, beside other pictures in which the same pixels are filled in.
+///
+/// # Errors
+/// Returns [`AnalyzeError`] when the network fails.
+pub(super) fn contexts(
+    subject: &Subject<'_>,
+    explained: &[Finding],
+) -> Result<Vec<Finding>, AnalyzeError> {
     let mut classes: Vec<usize> = subject.records.iter().map(|record| record.named).collect();
     classes.sort_unstable();
     classes.dedup();
+    let is_explained = |class| explained.iter().any(|finding| finding.classes.contains(&class));
     let asked: Vec<(usize, WithoutObject)> = classes
         .into_iter()
+        .filter(|&class| !is_explained(class))
         .filter_map(|class| Some((class, without_object(subject.records, class)?)))
         .collect();
-    let p: Vec<f64> = asked.iter().map(|(_, found)| found.own.larger_than(found.others)).collect();
+    let mut probe = Probe::new(subject, asked.len());
+    let mut matched = Vec::with_capacity(asked.len());
+    for &(class, found) in &asked {
+        let suspicious = found.own.less(found.others).mean >= LEAST_CONTEXT;
+        matched.push(if suspicious { probe.surroundings(class)? } else { None });
+    }
+    probe.finish();
+    // A class that is not suspicious counts as tested, and as no finding.
+    let p: Vec<f64> =
+        matched.iter().map(|m| m.map_or(1.0, |m| m.own.larger_than(m.others))).collect();
     let tests = p.len();
-    let findings = asked.into_iter().zip(p.iter().zip(holm(&p))).filter_map(|((class, found), (&p, adjusted_p))| {
-        let interval = found.own.less(found.others);
-        let is_explained = explained.iter().any(|finding| finding.classes.contains(&class));
-        let counts = adjusted_p <= SIGNIFICANT && interval.mean >= LEAST_CONTEXT && interval.low > 0.0;
-        let effect = Effect {
-            name: "how much more often the class is named where its object was filled in than where others were",
-            interval,
-            p,
-            adjusted_p,
-            tests,
-            test: "Fisher's exact test, Holm",
-        };
-        (counts && !is_explained).then(|| context(subject, class, found, effect))
-    });
-    findings.collect()
+    let mut findings = Vec::new();
+    for (((class, found), matched), (&p, adjusted_p)) in
+        asked.into_iter().zip(matched).zip(p.iter().zip(holm(&p)))
+    {
+        let Some(Surroundings { own, others }) = matched else { continue };
+        let interval = own.less(others);
+        if adjusted_p <= SIGNIFICANT && interval.mean >= LEAST_CONTEXT && interval.low > 0.0 {
+            let effect = Effect {
+                name: "how much more often the class is named in its own surroundings than in others', with the objects of both filled in",
+                interval,
+                p,
+                adjusted_p,
+                tests,
+                test: "Fisher's exact test, Holm",
+            };
+            findings.push(context(subject, class, found, effect));
+        }
+    }
+    Ok(findings)
 }
 
 fn context(subject: &Subject<'_>, class: usize, found: WithoutObject, effect: Effect) -> Finding {

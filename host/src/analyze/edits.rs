@@ -10,6 +10,21 @@ use lcam_models::preprocess::ImageSize;
 use super::regions::Region;
 use crate::evaluate::{fill_smoothly, pixels};
 
+/// How much wider than its mask an object is taken to be: shadow and blur at its edge, in pixels of 224.
+const EDGE: usize = 5;
+
+/// Grows an object's mask by what its edge may reach to.
+#[must_use]
+pub fn object(mask: &[bool], width: usize) -> Vec<bool> {
+    grown(mask, width, (width * EDGE).div_ceil(224))
+}
+
+/// Marks the box around an object and its edge.
+#[must_use]
+pub fn object_box(mask: &[bool], width: usize) -> Vec<bool> {
+    boxed(mask, width, (width * EDGE).div_ceil(224))
+}
+
 /// Fills in some pixels; a picture of nothing else becomes grey.
 #[must_use]
 pub fn without(view: &RgbImage, removed: &[bool]) -> RgbImage {
@@ -35,13 +50,20 @@ pub fn without(view: &RgbImage, removed: &[bool]) -> RgbImage {
     filled
 }
 
-/// Puts a region of one picture in the same place of another of the same size.
+/// Puts a region of one picture in the same place of another of the same size, but for the pixels of the donor that are
+/// `left_out`, as those of its object are.
 #[must_use]
-pub fn transplant(host: &RgbImage, donor: &RgbImage, region: Region) -> RgbImage {
+pub fn transplant(
+    host: &RgbImage,
+    donor: &RgbImage,
+    region: Region,
+    left_out: Option<&[bool]>,
+) -> RgbImage {
     let [left, top, right, bottom] = region.pixels(ImageSize::of(host));
+    let stays = |x: u32, y: u32| left_out.is_some_and(|out| out[(y * host.width() + x) as usize]);
     let mut changed = host.clone();
     for y in top..bottom {
-        for x in left..right {
+        for x in (left..right).filter(|&x| !stays(x, y)) {
             changed.put_pixel(x, y, *donor.get_pixel(x, y));
         }
     }
@@ -135,10 +157,15 @@ mod tests {
     fn a_region_is_put_in() {
         let (host, donor) = (RgbImage::new(16, 16), RgbImage::from_pixel(16, 16, Rgb([9, 9, 9])));
         let region = Region { left: 6, top: 0, right: 8, bottom: 2 };
-        let changed = transplant(&host, &donor, region);
+        let changed = transplant(&host, &donor, region, None);
         let marked = marked(region, ImageSize { width: 16, height: 16 });
         assert_eq!(marked.iter().filter(|inside| **inside).count(), 16);
-        assert!(changed.pixels().zip(marked).all(|(pixel, inside)| (pixel.0[0] == 9) == inside));
+        assert!(changed.pixels().zip(&marked).all(|(pixel, inside)| (pixel.0[0] == 9) == *inside));
+        let mut object = vec![false; 256];
+        object[12] = true;
+        let changed = transplant(&host, &donor, region, Some(&object));
+        let taken = changed.pixels().filter(|pixel| pixel.0[0] == 9).count();
+        assert_eq!((taken, changed.get_pixel(12, 0).0), (15, [0; 3]), "the donor's object stays");
     }
 
     #[test]

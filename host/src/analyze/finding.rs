@@ -79,12 +79,15 @@ pub struct Finding {
     pub records: Vec<usize>,
 }
 
-/// Puts the largest effects first; of equal ones the kind decides, then the class.
+/// Puts the largest effects first; of equal ones the kind decides, then the class. Slices come last: they tell on which
+/// pictures the network fares worse, the others what is wrong.
 pub fn rank(findings: &mut [Finding]) {
     findings.sort_by(|a, b| {
         let size = |finding: &Finding| finding.effect.interval.mean;
-        size(b)
-            .total_cmp(&size(a))
+        let is_symptom = |finding: &Finding| finding.kind == Kind::Slice;
+        is_symptom(a)
+            .cmp(&is_symptom(b))
+            .then(size(b).total_cmp(&size(a)))
             .then(a.kind.cmp(&b.kind))
             .then_with(|| a.classes.cmp(&b.classes))
     });
@@ -101,4 +104,38 @@ pub fn percent(share: f64) -> String {
 pub fn with_interval(interval: Interval) -> String {
     let Interval { mean, low, high } = interval;
     format!("{:.0} % ({:.0} to {:.0} %)", 100.0 * mean, 100.0 * low, 100.0 * high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(kind: Kind, mean: f64) -> Finding {
+        Finding {
+            kind,
+            classes: vec![0],
+            sentence: String::new(),
+            remedy: "",
+            effect: Effect {
+                name: "",
+                interval: Interval { mean, low: mean, high: mean },
+                p: 0.0,
+                adjusted_p: 0.0,
+                tests: 1,
+                test: "",
+            },
+            numbers: Vec::new(),
+            region: None,
+            records: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_largest_come_first_and_symptoms_last() {
+        let mut findings = [(Kind::Slice, 0.9), (Kind::Shortcut, 0.2), (Kind::LabelNoise, 0.5)]
+            .map(|(kind, mean)| finding(kind, mean));
+        rank(&mut findings);
+        let kinds = findings.map(|finding| finding.kind);
+        assert_eq!(kinds, [Kind::LabelNoise, Kind::Shortcut, Kind::Slice]);
+    }
 }

@@ -2,10 +2,11 @@
 //!
 //! A picture is suspicious when all of these hold, each from another source:
 //!
-//! - the network names another class than the label, and is surer than it is of the least sure quarter of that class's
-//!   rightly named pictures (confident learning, Northcutt et al. 2021, takes the mean, which passes over half of the
-//!   wrong labels by chance alone; the two rules below make up for the lower threshold);
-//! - of its nearest neighbours by what the network sees, [`AGREEING`] bear the label that the network names: pictures of
+//! - the network names another class than the label, and is surer than it is of the least sure 5 % of that class's
+//!   rightly named pictures: as one of that class it would be no rarity (confident learning, Northcutt et al. 2021, takes
+//!   the mean, which passes over half of the wrong labels by chance alone; the two rules below make up for that);
+//! - most of its nearest neighbours by what the network sees, [`AGREEING`] at least, bear the label that the network names
+//!   (a majority is what Wilson 1972 takes to edit a training set by): pictures of
 //!   a thing that the network always takes for another have each other as neighbours, and are not suspicious;
 //! - the map is gathered on something, and on the object where a mask tells where that is.
 //!
@@ -16,15 +17,15 @@ use super::neighbours::{NEIGHBOURS, centred, nearest};
 use super::record::Record;
 use super::statistics::{Share, quantile};
 
-/// How many of [`NEIGHBOURS`] must bear the label that the network names.
-pub const AGREEING: usize = 4;
+/// How many of [`NEIGHBOURS`] must bear the label that the network names: most of them.
+pub const AGREEING: usize = 3;
 /// The share of wrong labels that is passed over: below it no data set of this size is told from a clean one.
 pub const TOLERATED: f64 = 0.01;
 /// Maps that are spread wider than this share of the maps of rightly named pictures count as diffuse.
 pub const DIFFUSE_ABOVE: f64 = 0.95;
 
 /// The share of a class's rightly named pictures that may be less sure than a wrong label's.
-pub const LESS_SURE: f64 = 0.25;
+pub const LESS_SURE: f64 = 0.05;
 
 /// What is usual for a model on these pictures.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use tch::{Device, Kind, Tensor};
 
 use super::appearance::Appearance;
-use super::edits::{attended, boxed, grown, without};
+use super::edits::{attended, grown, object_box, without};
 use super::record::{Answer, Attention, ObjectAttention, Record, overlap};
 use super::regions::SIDE;
 use super::{AnalyzeError, Options, Pictures};
@@ -29,8 +29,6 @@ pub const ATTENDED: f64 = 0.15;
 /// Numbers that the pooled feature maps are projected to. Distances of a few thousand pictures are then kept to some
 /// ten percent (Johnson and Lindenstrauss 1984), which is enough to find neighbours.
 const FEATURES: usize = 128;
-/// How much wider than the object the box is that is filled in: shadow and blur at its edge, in pixels of 224.
-const EDGE: usize = 5;
 
 /// What became of the pictures.
 #[derive(Debug, Default)]
@@ -110,19 +108,11 @@ pub fn observe(
         Ok::<_, AnalyzeError>(())
     })?;
     progress.finish_and_clear();
-    check(&observed, options, pictures.paths.len())?;
-    Ok(observed)
-}
-
-fn check(observed: &Observed, options: &Options, count: usize) -> Result<(), AnalyzeError> {
     if observed.records.is_empty() {
+        let count = pictures.paths.len();
         return Err(DatasetError::nothing_readable(count, &observed.unreadable).into());
     }
-    if options.masks.is_some() && observed.unusable_masks.len() == observed.records.len() {
-        let first = observed.unusable_masks.first().map(ToString::to_string).unwrap_or_default();
-        return Err(AnalyzeError::NoMasks { count, first });
-    }
-    Ok(())
+    Ok(observed)
 }
 
 /// The maps of a picture, scaled to 0..=1 at their own grid.
@@ -220,8 +210,7 @@ fn ask_again(
     let take_away = |&place: &usize| {
         let pixels = batch[place].view.pixels();
         let mask = batch[place].mask.as_deref().unwrap_or_default();
-        let width = pixels.width() as usize;
-        View::of(without(pixels, &boxed(mask, width, (width * EDGE).div_ceil(224))))
+        View::of(without(pixels, &object_box(mask, pixels.width() as usize)))
     };
     let objectless: Vec<View> = masked.par_iter().map(take_away).collect();
     let views: Vec<&View> = hidden.iter().chain(&objectless).collect();

@@ -1,14 +1,15 @@
-//! Asking the network about changed pictures: what does one place bring along?
+//! Asking the network about changed pictures: what does one place bring along, what do the surroundings?
 
 use indicatif::ProgressBar;
-use lcam_models::picture::read_picture;
 use lcam_models::preprocess::ImageSize;
-use rand::seq::SliceRandom;
-use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+use rand::seq::IndexedRandom;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use super::edits::{marked, transplant, without};
-use super::observe::{BATCH, logits};
-use super::regions::Region;
+use super::cast::{Cast, Sample};
+use super::edits::{marked, object_box, transplant, without};
+use super::finding::{LEAST_PICTURES, SIGNIFICANT};
+use super::observe::{BATCH, largest, logits};
+use super::regions::{COUNT, Region, SIDE};
 use super::statistics::{Share, mean, signed_rank};
 use super::{AnalyzeError, Subject};
 use crate::evaluate::Interval;
@@ -16,153 +17,211 @@ use crate::pictures::View;
 use crate::progress;
 use crate::random::generator;
 
-/// How many pictures a place is put into.
-const HOSTS: usize = 32;
-/// The stream of random choices that these belong to.
-const STREAM: u64 = 0x5072_6f62;
+/// The stream of random choices of where else a box is put.
+const ELSEWHERE: u64 = 0x456c_7365;
 
-/// What the network said about a place.
+/// What a place brings along to other pictures. Shares are of the distance between the log-odds of the class's pictures
+/// and of others; what a place of any other class brings is taken off.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Probed {
-    /// The share of the class's log-odds, beyond other pictures', that the place brings along.
-    pub(super) share: Interval,
-    /// The p-value that it brings along nothing.
+pub(super) struct Brought {
+    /// What the place brings.
+    pub(super) there: f64,
+    /// What an equally large place elsewhere does, drawn anew for each pair of pictures.
+    pub(super) elsewhere: f64,
+    /// The former less the latter, pair by pair.
+    pub(super) beyond: Interval,
+    /// The p-value that the place brings nothing, or no more than another one: the larger of the two tests' (a test of
+    /// both at once, Berger 1982).
     pub(super) p: f64,
     /// Other pictures that are named as the class with the place.
     pub(super) flipped: Share,
     /// The same with the place of pictures of other classes.
     pub(super) control: Share,
-    /// Pictures of the class that are named otherwise once the place is filled in.
-    pub(super) lost: Share,
+    /// Whether masks told of all objects, so that these stayed behind.
+    pub(super) without_objects: bool,
 }
 
-/// Asks about places, one after the other.
+/// How often a class is named where its object and another's are filled in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Surroundings {
+    /// Pictures of the class.
+    pub(super) own: Share,
+    /// Others, in which the same pixels are filled in.
+    pub(super) others: Share,
+}
+
+/// Asks about classes, one after the other.
 pub(super) struct Probe<'a> {
     subject: &'a Subject<'a>,
     progress: ProgressBar,
+    /// The class that was last asked about, with its pictures: questions about one class share them.
+    current: Option<(usize, Option<Named>)>,
 }
 
-/// The pictures of one question.
-struct Cast {
-    /// Pictures that are named as the class.
-    donors: Vec<View>,
-    /// Others, which the place is put into.
-    hosts: Vec<View>,
-    /// Others again, whose place is put in to compare with.
-    controls: Vec<View>,
+/// A class's pictures, and how far the network tells them from others.
+struct Named {
+    cast: Cast,
+    /// The mean log-odds of the class on its own pictures, less that on others.
+    gap: f64,
+}
+
+/// The log-odds of a class with its own place put in, and with another class's.
+struct Put {
+    own: Vec<f64>,
+    control: Vec<f64>,
+}
+
+impl Put {
+    fn shares(&self, gap: f64) -> Vec<f64> {
+        self.own.iter().zip(&self.control).map(|(own, control)| (own - control) / gap).collect()
+    }
 }
 
 impl<'a> Probe<'a> {
-    pub(super) fn new(subject: &'a Subject<'a>, questions: usize, what: &str) -> Self {
-        Self { subject, progress: progress::bar(questions, what) }
+    pub(super) fn new(subject: &'a Subject<'a>, questions: usize) -> Self {
+        Self { subject, progress: progress::bar(questions, "asking"), current: None }
     }
 
-    /// Puts a place of pictures of a class into other pictures; nothing where there are too few of either, or the
-    /// network tells them not apart.
-    pub(super) fn transplant(
+    /// Puts a place of pictures of a class into other pictures. Nothing where there are too few of either, the network
+    /// tells them not apart, or the place brings less than `least`, so that no more need be asked.
+    pub(super) fn place(
         &mut self,
-        number: usize,
         class: usize,
         region: Region,
-    ) -> Result<Option<Probed>, AnalyzeError> {
-        let cast = self.cast(number, class);
+        least: f64,
+    ) -> Result<Option<Brought>, AnalyzeError> {
         self.progress.inc(1);
-        let Some(Cast { donors, hosts, controls }) = cast else { return Ok(None) };
-        let put = |sources: &[View]| -> Vec<View> {
-            let pairs: Vec<(&View, &View)> = hosts.iter().zip(sources).collect();
-            let put = |(host, source): &(&View, &View)| {
-                View::of(transplant(host.pixels(), source.pixels(), region))
-            };
-            pairs.par_iter().map(put).collect()
-        };
-        let fill = |donor: &View| {
-            let pixels = donor.pixels();
-            View::of(without(pixels, &marked(region, ImageSize::of(pixels))))
-        };
-        let filled: Vec<View> = donors.iter().map(fill).collect();
-        let [own, other, with, control, left] =
-            [&donors, &hosts, &put(&donors), &put(&controls), &filled].map(|v| self.odds(v, class));
-        let (own, other, with, control, left) = (own?, other?, with?, control?, left?);
-        let gap = mean(&own) - mean(&other);
-        if gap <= 0.0 {
+        self.prepare(class)?;
+        let Some((_, Some(Named { cast, gap }))) = &self.current else { return Ok(None) };
+        let there = self.put(cast, class, |_| region)?;
+        let shares = there.shares(*gap);
+        let p_there = signed_rank(&shares);
+        if p_there > SIGNIFICANT || mean(&shares) < least {
             return Ok(None);
         }
-        let brought: Vec<f64> = with.iter().zip(&control).map(|(a, b)| a - b).collect();
-        let shares: Vec<f64> = brought.iter().map(|brought| brought / gap).collect();
+        let others = region.elsewhere();
+        let number = (class * COUNT + region.top * SIDE + region.left) as u64;
+        let mut random = generator(self.subject.seed, ELSEWHERE, number);
+        let drawn: Vec<Region> =
+            cast.hosts.iter().map(|_| *others.choose(&mut random).unwrap_or(&region)).collect();
+        let elsewhere = self.put(cast, class, |pair| drawn[pair])?.shares(*gap);
+        let beyond: Vec<f64> = shares.iter().zip(&elsewhere).map(|(a, b)| a - b).collect();
+        let Some(interval) = Interval::of(&beyond) else { return Ok(None) };
         let named = |odds: &[f64]| Share::count(odds, |&odds| odds > 0.0);
-        let Some(share) = Interval::of(&shares) else { return Ok(None) };
-        let kept = named(&left);
-        Ok(Some(Probed {
-            share,
-            p: signed_rank(&brought),
-            flipped: named(&with),
-            control: named(&control),
-            lost: Share { hits: kept.of - kept.hits, of: kept.of },
+        Ok(Some(Brought {
+            there: mean(&shares),
+            elsewhere: mean(&elsewhere),
+            beyond: interval,
+            p: p_there.max(signed_rank(&beyond)),
+            flipped: named(&there.own),
+            control: named(&there.control),
+            without_objects: cast.objects.iter().all(Option::is_some),
         }))
     }
 
-    pub(super) fn finish(self) {
+    /// Counts the pictures of a class that are named otherwise once a place is filled in.
+    pub(super) fn lost(&mut self, class: usize, region: Region) -> Result<Share, AnalyzeError> {
+        self.prepare(class)?;
+        let Some((_, Some(Named { cast, .. }))) = &self.current else {
+            return Ok(Share::default());
+        };
+        let fill = |donor: &Sample| {
+            let pixels = donor.view.pixels();
+            View::of(without(pixels, &marked(region, ImageSize::of(pixels))))
+        };
+        let filled: Vec<View> = cast.donors[..cast.different].iter().map(fill).collect();
+        let rows = self.logits(&filled)?;
+        Ok(Share::count(&rows, |row| largest(row) != class))
+    }
+
+    /// Pairs pictures of a class with others, fills in the boxes of both objects in both, and asks what is named: the two
+    /// differ in their surroundings alone, not in what was filled in, whose shape may tell of the object. Nothing where
+    /// too few have masks.
+    pub(super) fn surroundings(
+        &mut self,
+        class: usize,
+    ) -> Result<Option<Surroundings>, AnalyzeError> {
+        self.prepare(class)?;
+        let Some((_, Some(Named { cast, .. }))) = &self.current else { return Ok(None) };
+        let fill = |(donor, host): (&Sample, &Sample)| -> Option<[View; 2]> {
+            let (first, second) = (donor.mask.as_deref()?, host.mask.as_deref()?);
+            let width = donor.view.pixels().width() as usize;
+            let boxes = [first, second].map(|mask| object_box(mask, width));
+            let both: Vec<bool> = boxes[0].iter().zip(&boxes[1]).map(|(a, b)| a | b).collect();
+            Some([donor, host].map(|sample| View::of(without(sample.view.pixels(), &both))))
+        };
+        let pairs = cast.donors[..cast.different].iter().zip(&cast.hosts);
+        let (own, others): (Vec<View>, Vec<View>) =
+            pairs.filter_map(fill).map(|[own, other]| (own, other)).unzip();
+        if own.len() < LEAST_PICTURES {
+            return Ok(None);
+        }
+        let count = |views: &[View]| -> Result<Share, AnalyzeError> {
+            Ok(Share::count(&self.logits(views)?, |row| largest(row) == class))
+        };
+        Ok(Some(Surroundings { own: count(&own)?, others: count(&others)? }))
+    }
+
+    pub(super) fn finish(&self) {
         self.progress.finish_and_clear();
     }
 
-    /// Draws the pictures and reads them; nothing where there are fewer than makes sense.
-    fn cast(&self, number: usize, class: usize) -> Option<Cast> {
-        let records = self.subject.records;
-        let part = |own: bool| -> Vec<usize> {
-            let is = |i: &usize| (records[*i].named == class) == own;
-            (0..records.len()).filter(is).collect()
-        };
-        let (mut own, mut others) = (part(true), part(false));
-        let mut random = generator(self.subject.seed, STREAM, number as u64);
-        own.shuffle(&mut random);
-        others.shuffle(&mut random);
-        let hosts: Vec<usize> = others.iter().copied().take(HOSTS).collect();
-        // Few pictures of the class take turns; the others' places come from the other end.
-        let donors: Vec<usize> = own.iter().copied().cycle().take(hosts.len()).collect();
-        let controls: Vec<usize> = others.iter().rev().copied().cycle().take(hosts.len()).collect();
-        let [donors, hosts, controls] = [donors, hosts, controls].map(|list| self.read(&list));
-        let all = donors.iter().zip(&hosts).zip(&controls);
-        let complete: Vec<usize> = all
-            .enumerate()
-            .filter(|(_, ((a, b), c))| a.is_some() && b.is_some() && c.is_some())
-            .map(|(place, _)| place)
-            .collect();
-        if complete.len() < super::finding::LEAST_PICTURES {
-            return None;
+    /// Has the pictures of a class at hand.
+    fn prepare(&mut self, class: usize) -> Result<(), AnalyzeError> {
+        if self.current.as_ref().is_some_and(|(current, _)| *current == class) {
+            return Ok(());
         }
-        let kept = |views: Vec<Option<View>>| {
-            views
-                .into_iter()
-                .enumerate()
-                .filter(|(place, _)| complete.contains(place))
-                .filter_map(|(_, view)| view)
-                .collect()
+        // Those of the last class go before the next ones come.
+        self.current = None;
+        let named = match Cast::of(self.subject, class) {
+            Some(cast) => {
+                let odds = |samples: &[Sample]| -> Result<f64, AnalyzeError> {
+                    let views: Vec<&View> = samples.iter().map(|sample| &sample.view).collect();
+                    Ok(mean(&self.odds(&views, class)?))
+                };
+                let gap = odds(&cast.donors)? - odds(&cast.hosts)?;
+                (gap > 0.0).then_some(Named { cast, gap })
+            }
+            None => None,
         };
-        Some(Cast { donors: kept(donors), hosts: kept(hosts), controls: kept(controls) })
+        self.current = Some((class, named));
+        Ok(())
     }
 
-    /// Reads pictures again; one that has vanished since is left out.
-    fn read(&self, records: &[usize]) -> Vec<Option<View>> {
-        // What the decoding threads share: tensors must not be among it.
-        let Subject { pictures, records: all, .. } = *self.subject;
-        let preprocess = self.subject.model.preprocess();
-        let view = |&record: &usize| {
-            let index = all[record].picture;
-            let picture = read_picture(&pictures.paths[index]).ok()?;
-            Some(pictures.view(index, &picture, preprocess))
+    /// Puts places of the class's pictures and of the controls into the hosts.
+    fn put(
+        &self,
+        cast: &Cast,
+        class: usize,
+        place: impl Fn(usize) -> Region + Sync,
+    ) -> Result<Put, AnalyzeError> {
+        let odds = |sources: &[Sample]| -> Result<Vec<f64>, AnalyzeError> {
+            let put = |pair: usize| {
+                let [host, source] = [&cast.hosts[..], sources].map(|of| of[pair].view.pixels());
+                View::of(transplant(host, source, place(pair), cast.objects[pair].as_deref()))
+            };
+            let changed: Vec<View> = (0..cast.hosts.len()).into_par_iter().map(put).collect();
+            self.odds(&changed.iter().collect::<Vec<_>>(), class)
         };
-        records.par_iter().map(view).collect()
+        Ok(Put { own: odds(&cast.donors)?, control: odds(&cast.controls)? })
     }
 
     /// Gives the log-odds of a class: its logit less the logarithm of the sum of the others' powers. Above 0 it is the
     /// class that is named, and more likely than all others together.
-    fn odds(&self, views: &[View], class: usize) -> Result<Vec<f64>, AnalyzeError> {
+    fn odds(&self, views: &[&View], class: usize) -> Result<Vec<f64>, AnalyzeError> {
         let mut odds = Vec::with_capacity(views.len());
         for part in views.chunks(BATCH) {
-            let part: Vec<&View> = part.iter().collect();
-            odds.extend(logits(self.subject.model, &part)?.iter().map(|row| log_odds(row, class)));
+            odds.extend(logits(self.subject.model, part)?.iter().map(|row| log_odds(row, class)));
         }
         Ok(odds)
+    }
+
+    fn logits(&self, views: &[View]) -> Result<Vec<Vec<f32>>, AnalyzeError> {
+        let mut rows = Vec::with_capacity(views.len());
+        for part in views.chunks(BATCH) {
+            rows.extend(logits(self.subject.model, &part.iter().collect::<Vec<_>>())?);
+        }
+        Ok(rows)
     }
 }
 

@@ -94,6 +94,32 @@ impl Region {
         Self { left: column, top: row, right: column + 1, bottom: row + 1 }
     }
 
+    /// Lists the boxes of 2 x 2 cells that hold a cell: what is no wider than a cell lies in one of those of some cell,
+    /// wherever the grid's lines cut it.
+    pub fn squares(index: usize) -> impl Iterator<Item = Self> {
+        let (row, column) = (index / SIDE, index % SIDE);
+        let starts = |at: usize| at.saturating_sub(1)..=at.min(SIDE - 2);
+        let square = |top, left| Self { left, top, right: left + 2, bottom: top + 2 };
+        starts(row).flat_map(move |top| starts(column).map(move |left| square(top, left)))
+    }
+
+    /// Lists the boxes of the same size that share no cell with it.
+    #[must_use]
+    pub fn elsewhere(self) -> Vec<Self> {
+        let [width, height] = self.sides();
+        let at = |top, left| Self { left, top, right: left + width, bottom: top + height };
+        let all =
+            (0..=SIDE - height).flat_map(|top| (0..=SIDE - width).map(move |left| at(top, left)));
+        all.filter(|other| !self.overlaps(*other)).collect()
+    }
+
+    fn overlaps(self, other: Self) -> bool {
+        self.left < other.right
+            && other.left < self.right
+            && self.top < other.bottom
+            && other.top < self.bottom
+    }
+
     /// Gives the smallest box around both.
     #[must_use]
     pub fn with(self, other: Self) -> Self {
@@ -210,6 +236,25 @@ mod tests {
             (region(3, 7, 5, 8), "bottom edge"),
         ] {
             assert_eq!(place.place(), expected, "{place:?}");
+        }
+    }
+
+    #[test]
+    fn squares_hold_their_cell_and_boxes_are_elsewhere() {
+        for (cell, count) in [(0, 1), (7, 1), (3, 2), (63, 1), (27, 4)] {
+            let squares: Vec<Region> = Region::squares(cell).collect();
+            assert_eq!(squares.len(), count, "{cell}");
+            let holds = |square: &Region| square.cells().any(|inside| inside == cell);
+            assert!(squares.iter().all(|square| holds(square) && square.sides() == [2, 2]));
+        }
+        let corner = Region { left: 0, top: 0, right: 2, bottom: 2 };
+        assert_eq!(corner.elsewhere().len(), 49 - 4, "of 7 x 7 places");
+        let centre = Region { left: 3, top: 2, right: 6, bottom: 5 };
+        let own: Vec<usize> = centre.cells().collect();
+        assert!(!centre.elsewhere().is_empty());
+        for other in centre.elsewhere() {
+            assert_eq!(other.sides(), [3, 3]);
+            assert!(other.cells().all(|cell| cell < COUNT && !own.contains(&cell)), "{other:?}");
         }
     }
 

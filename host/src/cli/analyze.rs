@@ -9,14 +9,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use lcam_models::atomic_file;
+use lcam_models::explained::ExplainedModel;
 use tch::Device;
 
 use super::device::parse_device;
 use super::{TOOL, outputs};
 use crate::analyze::finding::with_interval;
 use crate::analyze::shown::show;
-use crate::analyze::{Analysis, Options, Truth, analyze};
-use crate::evaluate::{Explained, MaskFolder};
+use crate::analyze::{Analysis, Material, Options, Truth, analyze};
+use crate::evaluate::{EvaluateError, Explained, MaskFolder};
 use crate::report::{AnalysisReport, check_output};
 
 /// Finds errors' causes, shortcuts, bias and wrong labels from where the model looks.
@@ -70,11 +71,16 @@ impl Analyze {
     pub(super) fn run(self) -> anyhow::Result<String> {
         let context = || self.model.display().to_string();
         self.check_outputs()?;
-        let model = Explained::read(&self.model, self.device)?;
-        let other = self.against.as_ref().map(|path| Explained::read(path, self.device));
-        let other = other.transpose()?;
+        let read = |path: &PathBuf| ExplainedModel::read(path).map_err(EvaluateError::from);
+        let model = read(&self.model)?;
+        let other = self.against.as_ref().map(read).transpose()?;
         let options = self.options();
-        let analysis = analyze(&model, other.as_ref(), &options).with_context(context)?;
+        // All that can be wrong is looked at before networks are started, which takes long.
+        let metadata_of_other = other.as_ref().map(ExplainedModel::metadata);
+        let material = Material::read(&options, model.metadata(), metadata_of_other)?;
+        let model = Explained::new(model, self.device)?;
+        let other = other.map(|other| Explained::new(other, self.device)).transpose()?;
+        let analysis = analyze(&model, other.as_ref(), &options, material).with_context(context)?;
         let text = self.summary(&analysis);
         let wanted = AnalysisReport::wanted(&analysis);
         let shown = show(&model, &analysis.pictures, &analysis.audit.records, wanted)?;

@@ -18,7 +18,7 @@ pub(super) fn section(report: &AnalysisReport<'_>) -> Result<Markup, ReportError
                 p { "Nothing was found that is both large and more than chance." }
             } @else {
                 p.note {
-                    "The largest effect comes first. Effects of all kinds lie between 0 and 1; each is tested, and the test \
+                    "The largest effect comes first, slices come last. Effects of all kinds lie between 0 and 1; each is tested, and the test \
                     corrected for all that was tested beside it."
                 }
             }

@@ -122,11 +122,10 @@ pub(super) fn rules() -> Markup {
         (
             "shortcut",
             format!(
-                "A place of at most {} of the picture, which attention or colour sets apart, is put into pictures of other classes. It carries over at least {} of the class’s log-odds, at least {} times its share of the area, and is not where the object is (less than {} of it).",
+                "A place of at most {} of the picture, which attention or colour sets apart, is put into pictures of other classes, the objects left out. It carries over at least {} more of what tells the class apart than an equally large place elsewhere, and where masks do not tell of objects at least {} times its share of the area.",
                 share(shortcuts::largest_place()),
                 share(shortcuts::LEAST_SHARE),
                 shortcuts::LEAST_LIFT,
-                share(shortcuts::MOST_OBJECT)
             ),
         ),
         (
@@ -139,7 +138,7 @@ pub(super) fn rules() -> Markup {
         (
             "context",
             format!(
-                "The class is named where its object was filled in at least {} more often than where other objects were.",
+                "With its object and another’s filled in, the class is named in its own surroundings at least {} more often than in the other’s.",
                 share(backgrounds::LEAST_CONTEXT)
             ),
         ),
