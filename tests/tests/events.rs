@@ -12,7 +12,7 @@ use lcam_device::engine::Engine;
 use lcam_device::frame::Frame;
 use lcam_device::observation::{ClassConfidence, Observation};
 use lcam_device::recorder::{Event, Reason, Recorder, RecorderOptions};
-use lcam_host::analyze::{Options, analyze};
+use lcam_host::analyze::{Material, Options, analyze};
 use lcam_host::evaluate::Explained;
 use lcam_models::preprocess::ImageSize;
 use lcam_tests::{SAMPLES, shipped_model};
@@ -56,7 +56,9 @@ fn the_host_sees_what_the_device_saw() {
     let folder = tempfile::tempdir().unwrap();
     record(folder.path());
     let model = Explained::read(&shipped_model(), Device::Cpu).unwrap();
-    let analysis = analyze(&model, None, &Options::new(folder.path().to_owned())).unwrap();
+    let options = Options::new(folder.path().to_owned());
+    let material = Material::read(&options, model.metadata(), None).unwrap();
+    let analysis = analyze(&model, None, &options, material).unwrap();
     // Neither the screens nor anything else is taken for a picture.
     assert_eq!((analysis.audit.records.len(), analysis.audit.unreadable.len()), (SAMPLES.len(), 0));
     let field = analysis.field.unwrap();
