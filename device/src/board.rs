@@ -6,15 +6,15 @@
 //! A file is checked as a whole when it is read: every word must be known, the address must name one panel, and no line
 //! may be used twice. Whether the hardware is there shows when it is opened.
 
-use std::path::{Path, PathBuf};
-use std::{fmt, fs, io};
+use std::path::PathBuf;
+use std::{fmt, io};
 
 use serde::Deserialize;
 
 use crate::buttons::{ButtonWiring, LONGEST_DEBOUNCE_MS};
 use crate::gpio::LineAddress;
 use crate::panel::{AddressError, PanelAddress};
-use crate::toml_text;
+use crate::{small_file, toml_text};
 
 /// The board files that are part of the program, by name.
 pub const SHIPPED: [(&str, &str); 9] = [
@@ -64,23 +64,12 @@ impl BoardReference {
                 Board::parse(&self.to_string(), text)
             }
             Self::File(path) => {
-                let text = read_text(path)
+                let text = small_file::read(path)
                     .map_err(|source| BoardError::Read { path: path.clone(), source })?;
                 Board::parse(&self.to_string(), &text)
             }
         }
     }
-}
-
-/// No board file is longer, in bytes.
-const LONGEST: u64 = 64 * 1024;
-
-fn read_text(path: &Path) -> io::Result<String> {
-    if fs::metadata(path)?.len() > LONGEST {
-        let reason = format!("it is longer than {LONGEST} bytes and no board file");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
-    }
-    fs::read_to_string(path)
 }
 
 impl fmt::Display for BoardReference {
@@ -241,6 +230,9 @@ fn used_twice<'a>(panel: &'a PanelAddress, buttons: &'a [ButtonWiring]) -> Optio
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
     use crate::panel::Glass;
 

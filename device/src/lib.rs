@@ -24,6 +24,7 @@ pub mod publish;
 pub mod recorder;
 pub mod screen;
 pub mod service;
+mod small_file;
 pub mod status;
 pub mod timing;
 pub mod tiny_model;

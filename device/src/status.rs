@@ -45,6 +45,15 @@ impl std::fmt::Display for Part {
     }
 }
 
+impl Part {
+    /// Leaves out of a problem the name that stands before it anyway.
+    #[must_use]
+    pub fn without_name<'a>(&self, problem: &'a str) -> &'a str {
+        let name = self.to_string();
+        problem.strip_prefix(&name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(problem)
+    }
+}
+
 /// How the program is.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
@@ -159,6 +168,7 @@ impl SharedStatus {
     /// Notes what is wrong with a part. Gives whether that is news: a fault that lasts is told once.
     pub fn fail(&self, part: Part, problem: &str) -> bool {
         let mut status = self.lock();
+        let problem = part.without_name(problem);
         let is_new = status.faults.get(&part).is_none_or(|known| known != problem);
         if is_new {
             status.faults_since_start += 1;

@@ -193,6 +193,8 @@ fn a_model_with_weights_in_other_files_is_refused_in_one_line() {
 fn what_cannot_be_started_with_is_told_in_one_line() {
     let folder = folder();
     fs::write(folder.path().join("bad.onnx"), b"no model").unwrap();
+    let large = fs::File::create(folder.path().join("large.onnx")).unwrap();
+    large.set_len(5_000_000_000).unwrap();
     let model = ["--model", "tiny.onnx"];
     for (arguments, expected) in [
         (
@@ -202,8 +204,11 @@ fn what_cannot_be_started_with_is_told_in_one_line() {
         (&["test://bars", "--model", "none.onnx"], "cannot read none.onnx"),
         (
             &["test://bars", "--record", "events", "--record-class", "x", model[0], model[1]],
-            "\"x\"",
+            "--record-class \"x\": ",
         ),
+        (&["test://bars", "--model", "/dev/zero"], "cannot read /dev/zero: it is not a file"),
+        (&["--config", "/dev/zero"], "cannot read /dev/zero: it is not a file"),
+        (&["test://bars", "--model", "large.onnx"], "large.onnx: it has 5000 MB, and a model may"),
         (&["test://bars", "http://[::1]:0", "http://[::1]:0", model[0], model[1]], "given twice"),
         (&["test://bars", "hdmi:", model[0], model[1]], "http://127.0.0.1:8080, window:"),
         (&["test://bars", "--loop", model[0], model[1]], "only files and folders begin again"),
@@ -238,4 +243,35 @@ fn a_pipe_that_fails_over_and_over_is_told_once() {
     assert!(output.status.success(), "{said}");
     let told: Vec<&str> = said.lines().filter(|line| line.contains("camera: ")).collect();
     assert!(told.len() == 1 && told[0].contains("exit code 3"), "{said}");
+}
+
+#[test]
+fn damaged_pictures_of_a_folder_are_told_of() {
+    let folder = folder();
+    fs::create_dir(folder.path().join("mix")).unwrap();
+    for name in ["a.png", "c.png"] {
+        image::RgbImage::new(8, 8).save(folder.path().join("mix").join(name)).unwrap();
+    }
+    fs::write(folder.path().join("mix/b.jpg"), b"damaged").unwrap();
+    let mut command = program();
+    command.current_dir(folder.path()).args(["run", "mix", "null:", "--rate", "20"]);
+    let child = command.args(["--model", "tiny.onnx", "--state", "state"]).spawn().unwrap();
+    let output = end(child);
+    let said = said(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("camera: 1 damaged pictures were left out") && said.contains("b.jpg"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_a_killed_program_has_left_is_removed_at_the_next_start() {
+    let folder = folder();
+    let left = folder.path().join("state/.lcam-killed");
+    fs::create_dir(folder.path().join("state")).unwrap();
+    fs::write(&left, [0; 100]).unwrap();
+    let mut command = run(folder.path(), &["null:"]);
+    let output = end(command.args(["--frames", "2"]).spawn().unwrap());
+    assert!(output.status.success() && !left.exists(), "{}", said(&output));
 }

@@ -37,13 +37,25 @@ pub fn write(path: &Path, contents: &[u8]) -> Result<(), WriteError> {
     write_with(path, |file| file.write_all(contents))
 }
 
+/// How temporary files' names begin.
+const PREFIX: &str = ".lcam-";
+
+/// Removes from a folder the temporary files of programs that were killed. The folder must be one program's alone.
+pub fn remove_temporary(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_temporary =
+        |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
+    // One that cannot be removed does no more harm than before.
+    entries.filter(is_temporary).for_each(|entry| drop(fs::remove_file(entry.path())));
+}
+
 fn replace(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let path = &destination(path)?;
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let temporary = tempfile::Builder::new().prefix(".lcam-").tempfile_in(folder);
+    let temporary = tempfile::Builder::new().prefix(PREFIX).tempfile_in(folder);
     let mut file = temporary.map_err(|error| without_path(&error))?;
     let mut buffered = BufWriter::new(file.as_file_mut());
     fill(&mut buffered)?;

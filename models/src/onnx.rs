@@ -123,9 +123,13 @@ pub fn write_model(path: &Path, model: &ModelProto) -> Result<(), WriteError> {
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>, ReadError> {
     let io = |problem| ReadError::Io { path: path.to_owned(), problem };
-    // Asked before it is opened: opening a pipe waits for somebody who writes.
-    if !std::fs::metadata(path).map_err(io)?.is_file() {
+    // Asked before it is opened: opening a pipe waits for somebody who writes, and a large file fills the memory.
+    let found = std::fs::metadata(path).map_err(io)?;
+    if !found.is_file() {
         return Err(io(std::io::Error::other("it is not a file; give an .onnx file")));
+    }
+    if found.len() > MAX_FILE_BYTES {
+        return Err(ReadError::TooLarge { path: path.to_owned() });
     }
     let mut file = File::open(path).map_err(io)?;
     let mut bytes = Vec::new();

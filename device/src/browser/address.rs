@@ -1,7 +1,6 @@
 //! The page's address: `http://HOST:PORT[?token=FILE&size=640x480&host=NAME]`.
 
 use std::fmt;
-use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -11,6 +10,7 @@ use embedded_graphics::geometry::Size;
 use super::BrowserError;
 use super::access::Token;
 use crate::publish::{AddressError, Query};
+use crate::small_file;
 
 /// Where the page is served, and to whom.
 ///
@@ -67,7 +67,7 @@ impl BrowserAddress {
 }
 
 fn read(path: &Path) -> Result<Token, String> {
-    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let text = small_file::read(path).map_err(|error| error.to_string())?;
     Token::new(text.trim())
 }
 
@@ -113,6 +113,8 @@ fn parse_size(text: &str) -> Option<Size> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -7,7 +7,7 @@ use image::RgbImage;
 
 use super::Pace;
 use super::shared::{Picture, Shared};
-use crate::camera::{Camera, CameraError, Capture};
+use crate::camera::{Camera, CameraError, Capture, Unreadable};
 use crate::journal;
 use crate::status::Part;
 use crate::timing::Rate;
@@ -19,6 +19,9 @@ const REOPEN_AFTER: Duration = Duration::from_secs(1);
 /// A camera that is silent for so long is taken for frozen and opened anew. USB cameras need up to 3 seconds from
 /// opening to the first picture.
 const FROZEN_AFTER: Duration = Duration::from_secs(6);
+
+/// How often damaged pictures are told of.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// Opens the camera.
 pub type OpenCamera = Box<dyn FnMut() -> Result<Box<dyn Camera>, CameraError> + Send>;
@@ -69,6 +72,29 @@ pub(super) fn run(
     }
 }
 
+/// Tells of damaged pictures, but no more often than once a second.
+#[derive(Default)]
+struct LeftOut {
+    count: u64,
+    told: Option<Instant>,
+}
+
+impl LeftOut {
+    fn tell(&mut self, camera: &dyn Camera) {
+        if self.told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
+            return;
+        }
+        let Unreadable { count, last } = camera.unreadable();
+        if count > self.count {
+            let more = count - self.count;
+            journal::note(&format!(
+                "camera: {more} damaged pictures were left out; the last: {last}"
+            ));
+            (self.count, self.told) = (count, Some(Instant::now()));
+        }
+    }
+}
+
 /// Takes pictures at the pace that was asked for.
 struct Taker<'a> {
     shared: &'a Shared,
@@ -84,13 +110,16 @@ impl Taker<'_> {
     fn take_all(&mut self, camera: &mut dyn Camera) -> Result<(), CameraError> {
         let mut heard = Instant::now();
         let before = self.number;
+        let mut left_out = LeftOut::default();
         loop {
             if self.shared.now().stopping
                 || self.pace.frames.is_some_and(|most| self.number >= most)
             {
                 return Ok(());
             }
-            match camera.capture(PATIENCE)? {
+            let captured = camera.capture(PATIENCE)?;
+            left_out.tell(camera);
+            match captured {
                 Capture::Picture(pixels) => {
                     heard = Instant::now();
                     if self.number == before {

@@ -15,14 +15,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use lcam_models::atomic_file::{self, WriteError};
+use lcam_models::class::Labels;
 use lcam_models::explained::ExplainedModel;
 use lcam_models::onnx::tensor_proto::DataLocation;
 use lcam_models::onnx::{TensorProto, decode_model};
 use ring::digest::{Context, SHA256};
 
+use super::Running;
 use super::infer::NextEngine;
 use super::shared::Shared;
-use super::{PipelineError, Running};
 use crate::engine::{Engine, LoadError};
 use crate::journal::note;
 use crate::status::Part;
@@ -31,6 +32,9 @@ use crate::status::Part;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a model may take to load and run once in its trial: a large one on the smallest board takes half a minute.
 const TRIAL_PATIENCE: Duration = Duration::from_secs(180);
+
+/// Bytes of a model that are copied before it is asked whether the program ends.
+const COPIED_AT_ONCE: u64 = 1 << 20;
 
 /// A model file could not be taken.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +47,18 @@ pub enum ModelError {
         path: PathBuf,
         /// Why not.
         problem: std::io::Error,
+    },
+    /// The file is larger than the memory that a model may take.
+    #[error(
+        "{path}: it has {found} MB, and a model may take {most} MB of memory; give more by --model-memory-mb"
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size in MB.
+        found: u64,
+        /// What it may take, in MB.
+        most: u64,
     },
     /// The file names other files for its weights.
     #[error(
@@ -63,23 +79,39 @@ pub enum ModelError {
     Load(#[from] LoadError),
 }
 
-/// Refuses at once what cannot be started with: a file that is no explained model, or has not these classes, when no
-/// last good copy of it is in `state`. What only a trial shows is told when it starts.
+/// Refuses at once what cannot be started with: a file that is no explained model, when no last good copy of it is in
+/// `state`. Gives the labels of one that is; what only a trial shows is told when it starts.
 ///
 /// # Errors
 /// Returns why the file is of no use.
-pub fn check_model<'a>(
+pub fn check_model(
     path: &Path,
     state: &Path,
-    classes: impl IntoIterator<Item = &'a str>,
-) -> Result<(), PipelineError> {
-    if last_good(path, state).exists() {
-        return Ok(());
+    memory_mb: u64,
+) -> Result<Option<Labels>, ModelError> {
+    let read = || {
+        check_size(path, memory_mb)?;
+        refuse_weights_elsewhere(path)?;
+        let model = ExplainedModel::read(path).map_err(|error| ModelError::Load(error.into()))?;
+        Ok(model.metadata().labels.clone())
+    };
+    match read() {
+        Ok(labels) => Ok(Some(labels)),
+        Err(_) if last_good(path, state).exists() => Ok(None),
+        Err(error) => Err(error),
     }
-    refuse_weights_elsewhere(path)?;
-    let model = ExplainedModel::read(path).map_err(|error| ModelError::Load(error.into()))?;
-    for class in classes {
-        model.metadata().labels.find(class)?;
+}
+
+/// Refuses what is no file, or too large to be loaded, before it is read.
+fn check_size(path: &Path, most: u64) -> Result<(), ModelError> {
+    let read = |problem| ModelError::Read { path: path.to_owned(), problem };
+    let data = fs::metadata(path).map_err(read)?;
+    if !data.is_file() {
+        return Err(read(io::Error::other("it is not a file; give an .onnx file")));
+    }
+    let found = data.len() / 1_000_000;
+    if found > most {
+        return Err(ModelError::TooLarge { path: path.to_owned(), found, most });
     }
     Ok(())
 }
@@ -151,6 +183,7 @@ impl Keeper {
     ///
     /// It is given up as soon as `stops` says so.
     pub(super) fn start(&mut self, shared: &Shared, stops: Stops) -> Result<Engine, ModelError> {
+        atomic_file::remove_temporary(&self.state);
         let (Loaded { engine, sha256 }, problem) = self.first(stops)?;
         if let Some(problem) = problem {
             shared.fail(Part::ModelFile, &format!("{problem}; the last good one runs"));
@@ -205,13 +238,14 @@ impl Keeper {
     /// Copies, tries and loads the file, and keeps the copy.
     fn take(&mut self, stops: Stops) -> Result<Loaded, ModelError> {
         self.known = Stamp::of(&self.path);
+        check_size(&self.path, self.running.model_memory_mb)?;
         let good = self.last_good();
         let read = |problem| ModelError::Read { path: self.path.clone(), problem };
         if is_same(&self.path, &good).map_err(read)? {
             return self.load(&good);
         }
         let candidate = in_state(&self.path, &self.state, ".candidate");
-        if let Err(error) = self.copy_to(&candidate) {
+        if let Err(error) = self.copy_to(&candidate, stops) {
             // A full disk is no reason not to look.
             note(&format!("the last good model cannot be kept: {error}"));
             return self.try_and_load(&self.path, stops);
@@ -227,11 +261,17 @@ impl Keeper {
         result
     }
 
-    fn copy_to(&self, candidate: &Path) -> Result<(), WriteError> {
+    fn copy_to(&self, candidate: &Path, stops: Stops) -> Result<(), WriteError> {
         // What is wrong with the folder is told by the writing.
         let _ = fs::create_dir_all(&self.state);
         atomic_file::write_with(candidate, |target| {
-            io::copy(&mut File::open(&self.path)?, target).map(|_| ())
+            let mut source = File::open(&self.path)?;
+            while io::copy(&mut source.by_ref().take(COPIED_AT_ONCE), target)? > 0 {
+                if stops() {
+                    return Err(io::Error::other("the program ends"));
+                }
+            }
+            Ok(())
         })
     }
 

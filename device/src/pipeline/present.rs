@@ -37,10 +37,7 @@ impl Presenter {
                 Some(panel) => Ok(panel),
                 None => (self.open)(),
             };
-            let outcome = opened.and_then(|mut panel| {
-                journal::note(&format!("display: {}", panel.description()));
-                Ok(self.show_all(shared, panel.as_mut())?)
-            });
+            let outcome = opened.and_then(|mut panel| Ok(self.show_all(shared, panel.as_mut())?));
             let Err(error) = outcome else { return };
             shared.fail(self.part(), &error.to_string());
             // Nobody waits for a display that is gone.
@@ -54,6 +51,7 @@ impl Presenter {
     fn show_all(&self, shared: &Shared, panel: &mut dyn Panel) -> Result<(), PanelError> {
         let mut painter = Painter::new(panel);
         let mut last: Option<(Now, Instant)> = None;
+        let mut has_shown = false;
         loop {
             let generation = last.as_ref().map(|(now, _)| now.generation);
             let now = shared.wait(REFRESH, |now| Some(now.generation) != generation);
@@ -74,6 +72,10 @@ impl Presenter {
             painter.paint(&now);
             let start = Instant::now();
             panel.show(&painter.frame)?;
+            if !std::mem::replace(&mut has_shown, true) {
+                // Not before: some are opened and take nothing, over and over.
+                journal::note(&format!("display: {}", panel.description()));
+            }
             painter.shown(start, shared, panel);
             shared.recover(&self.part());
             shared.set_shown(self.index, now.insight_number());

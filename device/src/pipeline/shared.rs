@@ -172,7 +172,7 @@ impl Shared {
 
     /// Notes what is wrong with a part: in the journal, in the status and on the displays.
     pub(super) fn fail(&self, part: Part, problem: &str) {
-        let line = format!("{part}: {problem}");
+        let line = format!("{part}: {}", part.without_name(problem));
         if self.status.fail(part, problem) {
             journal::note(&line);
             self.renew_notice();

@@ -26,6 +26,7 @@ use tokio::sync::Notify;
 use super::address::MqttAddress;
 use super::{PublishError, Publisher, encode};
 use crate::observation::{ClassConfidence, Observation};
+use crate::small_file;
 
 pub use session::BrokerProblem;
 
@@ -197,7 +198,7 @@ fn availability_topic(topic: &str) -> String {
 }
 
 fn read_password(path: &Path) -> io::Result<String> {
-    let text = fs::read_to_string(path)?;
+    let text = small_file::read(path)?;
     let password = text.trim_end_matches(['\r', '\n']);
     if password.is_empty() || password.contains('\n') {
         return Err(io::Error::other("it is not one line"));

@@ -6,6 +6,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use lcam_models::class::Labels;
 use lcam_models::preprocess::ImageSize;
 
 use super::super::display_address::DisplayAddress;
@@ -41,8 +42,10 @@ pub(super) fn assemble(options: &Options) -> Result<Parts> {
         options.input.as_deref().context("INPUT is missing; name a camera, as /dev/video0")?;
     let address: CameraAddress = input.parse()?;
     let state = options.state.clone().unwrap_or_else(state_folder);
-    let classes = options.class.iter().chain(&options.record_class);
-    pipeline::check_model(&model, &state, classes.map(String::as_str))?;
+    let running = running(options)?;
+    if let Some(labels) = pipeline::check_model(&model, &state, running.model_memory_mb)? {
+        check_classes(options, &labels)?;
+    }
     let status = SharedStatus::default();
     let (command_sender, commands) = sync_channel(COMMANDS);
     let outputs = Outputs::open(&options.outputs, &status, &command_sender)?;
@@ -53,7 +56,7 @@ pub(super) fn assemble(options: &Options) -> Result<Parts> {
     Ok(Parts {
         model,
         state,
-        running: running(options)?,
+        running,
         looking: looking(options),
         target: options.class.clone(),
         classes: options.record_class.clone(),
@@ -73,6 +76,14 @@ pub(super) fn assemble(options: &Options) -> Result<Parts> {
         command_sender,
         mode: options.mode.unwrap_or_default(),
         status,
+    })
+}
+
+fn check_classes(options: &Options, labels: &Labels) -> Result<()> {
+    let explained = options.class.iter().map(|name| ("--class", name));
+    let recorded = options.record_class.iter().map(|name| ("--record-class", name));
+    explained.chain(recorded).try_for_each(|(option, name)| {
+        labels.find(name).map(|_| ()).with_context(|| format!("{option} {name:?}"))
     })
 }
 

@@ -1,6 +1,5 @@
 //! What `run` can be told, on the command line and in a file by the same names.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -11,7 +10,7 @@ use crate::camera::{Flip, RawFormat, Rotation};
 use crate::control::DisplayMode;
 use crate::engine::Precision;
 use crate::processors::Processors;
-use crate::toml_text;
+use crate::{small_file, toml_text};
 
 /// Every option of `run`. What is not given on the command line is taken from the file, if there is one.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -148,7 +147,7 @@ impl Options {
     /// Reads a TOML file whose keys are the long options without their dashes, `input` and `outputs`.
     pub(in crate::cli) fn read(path: &Path) -> Result<Self> {
         let text =
-            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            small_file::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         toml_text::parse(&text).map_err(|problem| anyhow!("{}, {problem}", path.display()))
     }
 
@@ -249,6 +248,8 @@ impl Options {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn read(text: &str) -> Result<Options> {
