@@ -28,7 +28,7 @@ use lcam_models::class::ClassIndex;
 
 pub use capture::OpenCamera;
 pub use detection::Thresholds;
-pub use models::{ModelError, check_model, refuse_weights_elsewhere};
+pub use models::{ModelError, check_model, has_last_good, refuse_weights_elsewhere};
 pub use publish::OpenButtons;
 
 use crate::camera::Camera;

@@ -18,7 +18,9 @@ pub(crate) fn read(path: &Path) -> io::Result<String> {
         return invalid("it is not a file; give a text file".to_owned());
     }
     if found.len() > LONGEST {
-        return invalid(format!("it is longer than {LONGEST} bytes and no such file"));
+        return invalid(format!(
+            "it is longer than {LONGEST} bytes, which no file of this kind is"
+        ));
     }
     let mut bytes = Vec::new();
     File::open(path)?.take(LONGEST).read_to_end(&mut bytes)?;

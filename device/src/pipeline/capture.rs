@@ -81,15 +81,16 @@ struct LeftOut {
 
 impl LeftOut {
     fn tell(&mut self, camera: &dyn Camera) {
-        if self.told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
-            return;
+        if self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            self.tell_now(camera);
         }
+    }
+
+    fn tell_now(&mut self, camera: &dyn Camera) {
         let Unreadable { count, last } = camera.unreadable();
         if count > self.count {
             let more = count - self.count;
-            journal::note(&format!(
-                "camera: {more} damaged pictures were left out; the last: {last}"
-            ));
+            journal::note(&format!("camera: damaged pictures left out: {more}; the last: {last}"));
             (self.count, self.told) = (count, Some(Instant::now()));
         }
     }
@@ -138,7 +139,10 @@ impl Taker<'_> {
                     });
                 }
                 Capture::Nothing => {}
-                Capture::End => return Ok(()),
+                Capture::End => {
+                    left_out.tell_now(camera);
+                    return Ok(());
+                }
             }
         }
     }

@@ -33,6 +33,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a model may take to load and run once in its trial: a large one on the smallest board takes half a minute.
 const TRIAL_PATIENCE: Duration = Duration::from_secs(180);
 
+/// Files above this are loaded nowhere but in a trial, whose memory is limited: the smallest boards have 512 MB.
+const LARGE_MB: u64 = 150;
 /// Bytes of a model that are copied before it is asked whether the program ends.
 const COPIED_AT_ONCE: u64 = 1 << 20;
 
@@ -80,7 +82,8 @@ pub enum ModelError {
 }
 
 /// Refuses at once what cannot be started with: a file that is no explained model, when no last good copy of it is in
-/// `state`. Gives the labels of one that is; what only a trial shows is told when it starts.
+/// `state`. Gives the labels of one that is. A file above [`LARGE_MB`] is not read: that, and what only a trial shows, is
+/// told when it is tried.
 ///
 /// # Errors
 /// Returns why the file is of no use.
@@ -90,20 +93,27 @@ pub fn check_model(
     memory_mb: u64,
 ) -> Result<Option<Labels>, ModelError> {
     let read = || {
-        check_size(path, memory_mb)?;
+        if check_size(path, memory_mb)? > LARGE_MB {
+            return Ok(None);
+        }
         refuse_weights_elsewhere(path)?;
         let model = ExplainedModel::read(path).map_err(|error| ModelError::Load(error.into()))?;
-        Ok(model.metadata().labels.clone())
+        Ok(Some(model.metadata().labels.clone()))
     };
     match read() {
-        Ok(labels) => Ok(Some(labels)),
-        Err(_) if last_good(path, state).exists() => Ok(None),
-        Err(error) => Err(error),
+        Err(_) if has_last_good(path, state) => Ok(None),
+        result => result,
     }
 }
 
-/// Refuses what is no file, or too large to be loaded, before it is read.
-fn check_size(path: &Path, most: u64) -> Result<(), ModelError> {
+/// Tells whether a copy of the file is kept with which the program can start.
+#[must_use]
+pub fn has_last_good(path: &Path, state: &Path) -> bool {
+    last_good(path, state).exists()
+}
+
+/// Gives a file's size in MB. Refuses what is no file, or too large to be loaded, before it is read.
+fn check_size(path: &Path, most: u64) -> Result<u64, ModelError> {
     let read = |problem| ModelError::Read { path: path.to_owned(), problem };
     let data = fs::metadata(path).map_err(read)?;
     if !data.is_file() {
@@ -113,7 +123,7 @@ fn check_size(path: &Path, most: u64) -> Result<(), ModelError> {
     if found > most {
         return Err(ModelError::TooLarge { path: path.to_owned(), found, most });
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Refuses a model whose weights are in other files: one file is copied. What is no model is told of elsewhere.
@@ -140,6 +150,9 @@ fn in_state(path: &Path, state: &Path, suffix: &str) -> PathBuf {
     name.push(suffix);
     state.join(name)
 }
+
+/// What is told of a file whose trial nobody waits for.
+const BROKEN_OFF: &str = "its trial was broken off, as the program ends";
 
 /// What tells one state of a file from another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -246,6 +259,10 @@ impl Keeper {
         }
         let candidate = in_state(&self.path, &self.state, ".candidate");
         if let Err(error) = self.copy_to(&candidate, stops) {
+            if stops() {
+                let reason = BROKEN_OFF.to_owned();
+                return Err(ModelError::Trial { path: self.path.clone(), reason });
+            }
             // A full disk is no reason not to look.
             note(&format!("the last good model cannot be kept: {error}"));
             return self.try_and_load(&self.path, stops);
@@ -268,7 +285,7 @@ impl Keeper {
             let mut source = File::open(&self.path)?;
             while io::copy(&mut source.by_ref().take(COPIED_AT_ONCE), target)? > 0 {
                 if stops() {
-                    return Err(io::Error::other("the program ends"));
+                    return Err(io::Error::other(BROKEN_OFF));
                 }
             }
             Ok(())
@@ -345,7 +362,7 @@ fn try_out(running: &Running, file: &Path, stops: Stops) -> Result<(), String> {
                 let _ = child.kill();
                 let _ = child.wait();
                 if stops() {
-                    return Err("its trial was broken off, as the program ends".to_owned());
+                    return Err(BROKEN_OFF.to_owned());
                 }
                 return Err(format!("its trial took longer than {} s", TRIAL_PATIENCE.as_secs()));
             }

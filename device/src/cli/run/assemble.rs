@@ -43,7 +43,11 @@ pub(super) fn assemble(options: &Options) -> Result<Parts> {
     let address: CameraAddress = input.parse()?;
     let state = options.state.clone().unwrap_or_else(state_folder);
     let running = running(options)?;
-    if let Some(labels) = pipeline::check_model(&model, &state, running.model_memory_mb)? {
+    // A device that starts as it did before is not kept by it.
+    let names_classes = options.class.is_some() || !options.record_class.is_empty();
+    if (names_classes || !pipeline::has_last_good(&model, &state))
+        && let Some(labels) = pipeline::check_model(&model, &state, running.model_memory_mb)?
+    {
         check_classes(options, &labels)?;
     }
     let status = SharedStatus::default();
