@@ -82,8 +82,8 @@ pub enum ModelError {
 }
 
 /// Refuses at once what cannot be started with: a file that is no explained model, when no last good copy of it is in
-/// `state`. Gives the labels of one that is. A file above [`LARGE_MB`] is not read: that, and what only a trial shows, is
-/// told when it is tried.
+/// `state`. Gives the labels of one that is. A file above 150 MB is not read: what is wrong with it, and what only a trial
+/// shows, is told when it is tried.
 ///
 /// # Errors
 /// Returns why the file is of no use.
