@@ -3,14 +3,14 @@
 //! | cause | rule |
 //! | --- | --- |
 //! | wrong label | the picture is suspicious, as [`super::labels`] has it |
-//! | diffuse | the map is spread wider than those of 95 % of the rightly named pictures |
+//! | diffuse | the map is spread wider than those of 95 % of the rightly named pictures of the class that is named |
 //! | two objects | the regions that argue for the named and for the true class are apart, and without the first the network names the true class |
 //! | elsewhere | the map's peak is beside the object, and less of the map in the object than chance puts there; without a mask: the two regions are apart |
 //! | confused | none of these: it looked at the object and took it for another class |
 
 use serde::Serialize;
 
-use super::labels::Norms;
+use super::norms::Norms;
 use super::record::Record;
 
 /// Regions that share less of their area than this are apart: less than a third.
@@ -57,7 +57,7 @@ impl Cause {
                 "The network is sure, its map is gathered on something, and what looks alike to it bears the label that it names."
             }
             Self::Diffuse => {
-                "The map is spread wider than those of 95 % of the rightly named pictures: nothing in the picture speaks clearly."
+                "The map is spread wider than those of 95 % of the class's rightly named pictures: nothing in the picture speaks clearly."
             }
             Self::TwoObjects => {
                 "Another place argues for the named class than for the true one, and once the former is filled in, the network names the true class."
@@ -95,7 +95,7 @@ pub fn causes(records: &[Record], norms: &Norms, suspicious: &[usize]) -> Vec<Ca
 fn cause(record: &Record, norms: &Norms) -> Cause {
     let are_apart = record.overlap < APART_BELOW;
     let is_elsewhere = match record.object {
-        Some(object) => !object.points_at_it && object.inside < object.area,
+        Some(object) => object.is_missed(),
         None => are_apart,
     };
     if norms.is_diffuse(record) {

@@ -8,61 +8,20 @@
 //! - most of its nearest neighbours by what the network sees, [`AGREEING`] at least, bear the label that the network names
 //!   (a majority is what Wilson 1972 takes to edit a training set by): pictures of
 //!   a thing that the network always takes for another have each other as neighbours, and are not suspicious;
-//! - the map is gathered on something, and on the object where a mask tells where that is.
+//! - the map is gathered on something, and not on something else than the object where a mask tells where that is.
 //!
 //! A network that has learnt the wrong labels by heart names them: pictures that it was not trained on tell more.
 
 use super::finding::{Effect, Finding, Kind, LEAST_PICTURES, SIGNIFICANT, with_interval};
 use super::neighbours::{NEIGHBOURS, centred, nearest};
+use super::norms::Norms;
 use super::record::Record;
-use super::statistics::{Share, quantile};
+use super::statistics::Share;
 
 /// How many of [`NEIGHBOURS`] must bear the label that the network names: most of them.
 pub const AGREEING: usize = 3;
 /// The share of wrong labels that is passed over: below it no data set of this size is told from a clean one.
 pub const TOLERATED: f64 = 0.01;
-/// Maps that are spread wider than this share of the maps of rightly named pictures count as diffuse.
-pub const DIFFUSE_ABOVE: f64 = 0.95;
-
-/// The share of a class's rightly named pictures that may be less sure than a wrong label's.
-pub const LESS_SURE: f64 = 0.05;
-
-/// What is usual for a model on these pictures.
-#[derive(Clone, Debug)]
-pub struct Norms {
-    /// Above this spread a map is diffuse.
-    pub spread: f64,
-    /// For each class the confidence that all but [`LESS_SURE`] of its rightly named pictures have; nothing where there
-    /// is none.
-    pub confidences: Vec<Option<f64>>,
-}
-
-impl Norms {
-    /// Finds what is usual.
-    #[must_use]
-    pub fn of(records: &[Record], classes: usize) -> Self {
-        let right = records.iter().filter(|record| !record.is_error());
-        let spreads: Vec<f64> = right.map(|record| record.attention.spread).collect();
-        let mut confidences = vec![Vec::new(); classes];
-        for record in records.iter().filter(|record| record.truth == Some(record.named)) {
-            if let Some(of_class) = confidences.get_mut(record.named) {
-                of_class.push(record.confidence);
-            }
-        }
-        let usual =
-            |of_class: &Vec<f64>| (!of_class.is_empty()).then(|| quantile(of_class, LESS_SURE));
-        Self {
-            spread: quantile(&spreads, DIFFUSE_ABOVE),
-            confidences: confidences.iter().map(usual).collect(),
-        }
-    }
-
-    /// Tells whether a picture's map is spread wider than is usual.
-    #[must_use]
-    pub fn is_diffuse(&self, record: &Record) -> bool {
-        record.attention.spread > self.spread
-    }
-}
 
 /// Finds the records whose labels are probably wrong, the surest first.
 #[must_use]
@@ -91,11 +50,10 @@ pub fn suspicious(records: &[Record], norms: &Norms) -> Vec<usize> {
 
 /// Tells whether the network and its map speak for another label.
 fn supports(record: &Record, norms: &Norms) -> bool {
-    let usual = norms.confidences.get(record.named).copied().flatten();
     record.is_error()
-        && usual.is_some_and(|usual| record.confidence >= usual)
+        && norms.is_sure(record)
         && !norms.is_diffuse(record)
-        && record.object.is_none_or(|object| object.points_at_it)
+        && !record.object.is_some_and(|object| object.is_missed())
 }
 
 /// Makes a finding of the suspicious pictures, if they are more than [`TOLERATED`] by more than chance.

@@ -61,6 +61,15 @@ pub struct ObjectAttention {
     pub points_at_it: bool,
 }
 
+impl ObjectAttention {
+    /// Tells whether the network looked elsewhere: the map's peak is beside the object, and less of the map in the object
+    /// than chance puts there.
+    #[must_use]
+    pub fn is_missed(&self) -> bool {
+        !self.points_at_it && self.inside < self.area
+    }
+}
+
 /// What the network names on a changed picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Answer {

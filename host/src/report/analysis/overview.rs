@@ -8,7 +8,7 @@ use crate::analyze::Truth;
 use crate::analyze::classes::ClassSummary;
 use crate::analyze::finding::{SIGNIFICANT, with_interval};
 use crate::analyze::slices::{Axis, accuracy};
-use crate::analyze::{backgrounds, causes, labels, shortcuts, slices};
+use crate::analyze::{backgrounds, causes, labels, norms, shortcuts, slices};
 use crate::evaluate::Interval;
 
 /// Classes that the table lists: the ones with the most pictures.
@@ -145,8 +145,8 @@ pub(super) fn rules() -> Markup {
         (
             "labels",
             format!(
-                "The network is surer of another class than of the least sure {} of that class’s rightly named pictures, {} of the five nearest pictures bear that class’s label, and the map is gathered, on the object where a mask tells. More than {} of the labels are so.",
-                share(labels::LESS_SURE),
+                "The network is surer of another class than of the least sure {} of that class’s rightly named pictures, {} of the five nearest pictures bear that class’s label, and the map is gathered and not elsewhere than on the object where a mask tells. More than {} of the labels are so.",
+                share(norms::UNUSUAL),
                 labels::AGREEING,
                 share(labels::TOLERATED)
             ),
@@ -162,9 +162,9 @@ pub(super) fn rules() -> Markup {
         (
             "errors",
             format!(
-                "Regions are the highest 15 % of a map; they are apart when they share less than {} of it. A map is diffuse when it is spread wider than {} of those of rightly named pictures.",
+                "Regions are the highest 15 % of a map; they are apart when they share less than {} of it. A map is diffuse when it is spread wider than {} of those of the class’s rightly named pictures.",
                 share(causes::APART_BELOW),
-                share(labels::DIFFUSE_ABOVE)
+                share(1.0 - norms::UNUSUAL)
             ),
         ),
     ];
