@@ -6,8 +6,9 @@
 //! with the reduction). Only the part that is kept is computed, so a picture of 20000 x 1 costs no more
 //! than another one.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
@@ -285,18 +286,20 @@ impl Preprocess {
 pub fn resample(picture: &RgbImage, crop: CropBox, size: ImageSize) -> RgbImage {
     let (width, height) = picture.dimensions();
     let crop = crop.within(ImageSize { width, height });
-    let source = ImageRef::new(width, height, picture.as_raw(), PixelType::U8x3)
+    let mut resampled = RgbImage::new(size.width, size.height);
+    // With the type of pixels known here, the program holds no code for others.
+    let source = TypedImageRef::<U8x3>::from_buffer(width, height, picture.as_raw())
         .expect("an RgbImage holds three bytes a pixel");
-    let mut target = Image::new(size.width, size.height, PixelType::U8x3);
+    let mut target = TypedImage::<U8x3>::from_buffer(size.width, size.height, &mut resampled)
+        .expect("an RgbImage holds three bytes a pixel");
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
         .crop(crop.left, crop.top, crop.width, crop.height)
         .use_alpha(false);
     Resizer::new()
-        .resize(&source, &mut target, &options)
-        .expect("the box was fitted to the picture and the pixel types agree");
-    RgbImage::from_raw(size.width, size.height, target.into_vec())
-        .expect("the target holds three bytes a pixel")
+        .resize_typed(&source, &mut target, &options)
+        .expect("the box was fitted to the picture");
+    resampled
 }
 
 impl CropBox {
