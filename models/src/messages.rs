@@ -18,28 +18,30 @@ pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     line
 }
 
-/// What parsers say of a number, and what is told instead.
-const NUMBERS: [(&str, &str); 13] = [
+/// What parsers say of a value, and what is told instead.
+const VALUES: [(&str, &str); 15] = [
     ("invalid digit found in string", "give a whole number"),
     ("cannot parse integer from empty string", "give a whole number"),
     ("number too large to fit in target type", "it is too large"),
     ("number too small to fit in target type", "it is too small"),
     ("invalid float literal", "give a number"),
     ("cannot parse float from empty string", "give a number"),
-    ("expected u8", "expected a whole number"),
-    ("expected u16", "expected a whole number"),
-    ("expected u32", "expected a whole number"),
-    ("expected u64", "expected a whole number"),
-    ("expected usize", "expected a whole number"),
+    ("expected u8", "expected a whole number from 0 to 255"),
+    ("expected u16", "expected a whole number from 0 to 65535"),
+    ("expected u32", "expected a whole number from 0 to 4294967295"),
+    ("expected u64", "expected a whole number, 0 or more"),
+    ("expected usize", "expected a whole number, 0 or more"),
     ("expected f32", "expected a number"),
     ("expected f64", "expected a number"),
+    ("expected a sequence", "expected a list, as in [\"one\", \"two\"]"),
+    ("invalid type: sequence, expected", "invalid type: list, expected"),
 ];
 
-/// Replaces what a parser of arguments or of TOML says about a number by what should be given.
+/// Replaces what a parser of arguments or of TOML says about a value by what should be given.
 #[must_use]
 pub fn in_plain_words(message: &str) -> String {
     let text =
-        NUMBERS.iter().fold(message.to_owned(), |text, (theirs, ours)| text.replace(theirs, ours));
+        VALUES.iter().fold(message.to_owned(), |text, (theirs, ours)| text.replace(theirs, ours));
     within_range(&text).unwrap_or(text)
 }
 
@@ -85,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_told_of_in_plain_words() {
+    fn values_are_told_of_in_plain_words() {
         for (theirs, ours) in [
             (
                 "invalid value 'x' for '--frames <N>': invalid digit found in string",
@@ -101,7 +103,11 @@ mod tests {
             ),
             (
                 "invalid type: floating point `2.5`, expected u16",
-                "invalid type: floating point `2.5`, expected a whole number",
+                "invalid type: floating point `2.5`, expected a whole number from 0 to 65535",
+            ),
+            (
+                "invalid type: string \"null:\", expected a sequence",
+                "invalid type: string \"null:\", expected a list, as in [\"one\", \"two\"]",
             ),
             ("unknown field `inptu`", "unknown field `inptu`"),
         ] {

@@ -83,7 +83,13 @@ fn spi_panel(machine: &Machine, output: &PanelAddress, spi: &SpiAddress) -> Vec<
 
 fn spi_remedy(machine: &Machine, bus: u16) -> String {
     let Some(config) = ConfigTxt::read(machine) else {
-        return "turn SPI on: on a Jetson by sudo /opt/nvidia/jetson-io/jetson-io.py".to_owned();
+        // NVIDIA's systems have this file.
+        let way = if machine.exists("/etc/nv_tegra_release") {
+            "by sudo /opt/nvidia/jetson-io/jetson-io.py"
+        } else {
+            "in the board's device tree, by the means of its maker"
+        };
+        return format!("turn SPI on {way}");
     };
     if let Some(overlay) = config.overlays().find(|name| PANEL_OVERLAYS.contains(name)) {
         return format!(

@@ -355,3 +355,17 @@ fn this_machine_is_looked_at_without_fear() {
     assert!(!examine(&machine, &usual()).is_empty());
     assert!(machine.exists(Path::new("/proc/meminfo")));
 }
+
+#[test]
+fn each_board_is_told_its_own_way_to_spi() {
+    let files = Files::pi();
+    files.remove("boot/firmware/config.txt");
+    files.remove("dev/spidev0.0");
+    let remedies = || {
+        let found = complaints(&files.machine(), &wanted("/dev/video0", &["board://pi-ili9341"]));
+        found.into_iter().filter_map(|finding| finding.remedy).collect::<Vec<_>>().join("\n")
+    };
+    assert!(remedies().contains("device tree"), "{}", remedies());
+    files.write("etc/nv_tegra_release", "# R35 (release), REVISION: 4.1\n");
+    assert!(remedies().contains("jetson-io.py"), "{}", remedies());
+}

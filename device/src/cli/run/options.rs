@@ -70,6 +70,7 @@ pub(in crate::cli) struct Options {
     pub(in crate::cli) smooth: Option<f32>,
     /// The class to explain in place of the predicted one, by name or number.
     #[arg(long, value_name = "NAME|INDEX", help_heading = "Explanation")]
+    #[serde(deserialize_with = "parsed")]
     pub(in crate::cli) class: Option<String>,
     /// How the explanation is shown: heat, contour, side-by-side or off [default: heat].
     #[arg(long, help_heading = "Explanation")]
