@@ -165,8 +165,15 @@ pub fn evaluate_pictures(
     options: &Options,
     paths: &[PathBuf],
 ) -> Result<Evaluation, EvaluateError> {
-    let mut run = Run::new(model, options, paths);
     let preprocess = model.preprocess();
+    if let Some(masks) = &options.masks {
+        let none = |first: MaskError| EvaluateError::NoMasks {
+            count: paths.len(),
+            first: first.to_string(),
+        };
+        masks.check(paths, preprocess).map_err(none)?;
+    }
+    let mut run = Run::new(model, options, paths);
     let prepare = |index: usize, picture: image::RgbImage| {
         let mask =
             options.masks.as_ref().map(|masks| masks.view(&paths[index], &picture, preprocess));
@@ -194,21 +201,10 @@ pub fn evaluate_pictures(
         if read.views.is_empty() { Ok(()) } else { run.measure(read) }
     })?;
     let evaluation = run.finish(Digests::of_pictures(&options.images, paths));
-    check(&evaluation, options.masks.is_some(), paths.len())?;
-    Ok(evaluation)
-}
-
-/// Refuses an evaluation that says nothing.
-fn check(evaluation: &Evaluation, masks: bool, count: usize) -> Result<(), EvaluateError> {
     if evaluation.outcomes.is_empty() {
-        return Err(DatasetError::nothing_readable(count, &evaluation.unreadable).into());
+        return Err(DatasetError::nothing_readable(paths.len(), &evaluation.unreadable).into());
     }
-    if masks && evaluation.unusable_masks.len() == evaluation.outcomes.len() {
-        let first = evaluation.unusable_masks.first();
-        let first = first.map(ToString::to_string).unwrap_or_default();
-        return Err(EvaluateError::NoMasks { count, first });
-    }
-    Ok(())
+    Ok(evaluation)
 }
 
 /// Pictures that go through together.

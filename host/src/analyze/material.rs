@@ -2,12 +2,9 @@
 
 use lcam_models::class::{ClassIndex, Labels};
 use lcam_models::metadata::Metadata;
-use lcam_models::picture::read_picture;
-use lcam_models::preprocess::Preprocess;
-use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use super::{AnalyzeError, Options, Pictures};
-use crate::evaluate::{MaskError, MaskFolder};
+use crate::evaluate::MaskError;
 
 /// The pictures with their labels.
 #[derive(Debug)]
@@ -41,7 +38,11 @@ impl Material {
             None => vec![None; pictures.paths.len()],
         };
         if let Some(masks) = &options.masks {
-            check_masks(masks, &pictures, &model.preprocess)?;
+            let none = |first: MaskError| AnalyzeError::NoMasks {
+                count: pictures.paths.len(),
+                first: first.to_string(),
+            };
+            masks.check(&pictures.paths, &model.preprocess).map_err(none)?;
         }
         Ok(Self { pictures, truth })
     }
@@ -57,25 +58,4 @@ fn check_classes(labels: &Labels, others: &Labels) -> Result<(), AnalyzeError> {
         None => format!("{} classes", labels.len()),
     };
     Err(AnalyzeError::Classes { expected: tell(labels), found: tell(others) })
-}
-
-/// Looks for one picture with a usable mask. Pictures that cannot be read are told of later.
-fn check_masks(
-    masks: &MaskFolder,
-    pictures: &Pictures,
-    preprocess: &Preprocess,
-) -> Result<(), AnalyzeError> {
-    let problem = |path: &std::path::PathBuf| -> Option<Result<(), MaskError>> {
-        let picture = read_picture(path).ok()?;
-        Some(masks.view(path, &picture, preprocess).map(|_| ()))
-    };
-    if pictures.paths.par_iter().any(|path| problem(path).is_some_and(|found| found.is_ok())) {
-        return Ok(());
-    }
-    match pictures.paths.iter().find_map(problem) {
-        Some(Err(first)) => {
-            Err(AnalyzeError::NoMasks { count: pictures.paths.len(), first: first.to_string() })
-        }
-        _ => Ok(()),
-    }
 }

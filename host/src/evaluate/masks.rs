@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 use lcam_models::picture::{PictureError, read_picture};
 use lcam_models::preprocess::{ImageSize, Preprocess};
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 /// From which value on a pixel of a mask belongs to the object.
 const INSIDE: u8 = 128;
@@ -47,6 +48,25 @@ impl MaskFolder {
     pub fn new(images: &Path, masks: Option<&Path>) -> Self {
         let masks = masks.map_or_else(|| images.with_file_name("masks"), Path::to_owned);
         Self { images: images.to_owned(), masks }
+    }
+
+    /// Reads no more pictures than it takes to find one with a usable mask. Those that cannot be read count for nothing.
+    ///
+    /// # Errors
+    /// Returns what is wrong with the first mask when none can be used.
+    pub(crate) fn check(
+        &self,
+        paths: &[PathBuf],
+        preprocess: &Preprocess,
+    ) -> Result<(), MaskError> {
+        let view = |path: &PathBuf| {
+            let picture = read_picture(path).ok()?;
+            Some(self.view(path, &picture, preprocess).map(|_| ()))
+        };
+        if paths.par_iter().any(|path| view(path).is_some_and(|found| found.is_ok())) {
+            return Ok(());
+        }
+        paths.iter().find_map(view).unwrap_or(Ok(()))
     }
 
     /// Gives what the network sees of a picture's mask, row by row.
