@@ -48,6 +48,10 @@ pub(in crate::engine) struct Packed {
     #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code, reason = "NEON's kernels ask"))]
     has_least: bool,
     /// For each group of outputs, whether its weights are so small that some of their products may be added in int16.
+    #[cfg_attr(
+        not(any(target_arch = "x86_64", target_arch = "aarch64")),
+        expect(dead_code, reason = "AVX2's and NEON's kernels ask")
+    )]
     small: Vec<bool>,
     /// For each output, by how much its sums are greater where rows are held without a sign.
     #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "AVX2's kernels ask"))]
