@@ -26,6 +26,18 @@ struct Core {
     instruction_sets: &'static [&'static str],
     /// How the names of its float matrix kernels begin and end.
     kernels: (&'static str, &'static str),
+    /// Its integer kernels; where there are none, a quantised file is computed in float.
+    integers: Option<&'static str>,
+}
+
+impl Core {
+    fn named(name: &str) -> &'static Self {
+        CORES.iter().find(|core| core.name == name).unwrap_or_else(|| panic!("no core {name}"))
+    }
+
+    fn precision(&self) -> &'static str {
+        if self.integers.is_some() { "int8" } else { "float" }
+    }
 }
 
 /// tract 0.23.9 knows the A53 and the A7 by their part numbers and ranks all kernels for them; others take the generic ones.
@@ -34,26 +46,31 @@ const CORES: [Core; 5] = [
         name: "cortex-a53",
         instruction_sets: &["aarch64"],
         kernels: ("arm64simd_mmm_f32_", "_a53"),
+        integers: Some("int8 NEON"),
     },
     Core {
         name: "cortex-a72",
         instruction_sets: &["aarch64"],
         kernels: ("arm64simd_mmm_f32_", "_gen"),
+        integers: Some("int8 NEON"),
     },
     Core {
         name: "cortex-a76",
         instruction_sets: &["aarch64", "fp16", "dotprod"],
         kernels: ("arm64simd_mmm_f32_", "_gen"),
+        integers: Some("int8 NEON SDOT"),
     },
     Core {
         name: "cortex-a7-32",
         instruction_sets: &["arm", "neon"],
         kernels: ("armv7neon_mmm_f32_", ""),
+        integers: None,
     },
     Core {
         name: "cortex-a53-32",
         instruction_sets: &["arm", "neon"],
         kernels: ("armv7neon_mmm_f32_", "_generic"),
+        integers: None,
     },
 ];
 
@@ -89,8 +106,9 @@ impl Program {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    fn explain(&self, model: &Path, picture: &Path) -> Explained {
-        let report = self.run(&["explain", "--map", "map.npy"], &[model, picture]);
+    fn explain(&self, model: &Path, picture: &Path, precision: &str) -> Explained {
+        let arguments = ["explain", "--map", "map.npy", "--precision", precision];
+        let report = self.run(&arguments, &[model, picture]);
         let entry = |entry: &Value| {
             let confidence = entry["confidence"].as_f64().unwrap();
             (entry["label"].as_str().unwrap().to_owned(), confidence)
@@ -147,12 +165,14 @@ fn names_and_maps_are_those_of_this_machine_on_every_core() {
     let mut compared = 0;
     for model in files("efficientnet-lite0", "onnx") {
         for picture in files("samples", "jpg") {
-            let expected = here.explain(&model, &picture);
+            let here = |precision| here.explain(&model, &picture, precision);
+            let (int8, float) = (here("int8"), here("float"));
             for core in cores.split_whitespace() {
                 let there = Program::new(core, vec![emulate.clone(), core.into(), program.clone()]);
                 let name = picture.file_name().unwrap().to_string_lossy();
-                let found = there.explain(&model, &picture);
-                let difference = difference(core, &name, &found, &expected);
+                let found = there.explain(&model, &picture, "auto");
+                let expected = if Core::named(core).integers.is_some() { &int8 } else { &float };
+                let difference = difference(core, &name, &found, expected);
                 eprintln!("{core}, {name}: {:?}, {difference:.1e} apart", found.top[0]);
                 assert!(difference <= TOLERANCE, "{core}, {name}: {difference} apart");
                 compared += 1;
@@ -168,13 +188,17 @@ fn kernels_are_those_of_the_core() {
     let emulate = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cross/emulate");
     let program = PathBuf::from(variable("LCAM_ARM"));
     for core in variable("LCAM_CORES").split_whitespace() {
-        let expected = CORES.iter().find(|expected| expected.name == core).unwrap();
+        let expected = Core::named(core);
         let there = Program::new(core, vec![emulate.clone(), core.into(), program.clone()]);
         for model in files("efficientnet-lite0", "onnx") {
             let runtime = there.runtime(&model);
             eprintln!("{core}: {runtime}");
             assert_eq!(runtime["instruction_sets"], json!(expected.instruction_sets), "{core}");
+            assert_eq!(runtime["precision"], expected.precision(), "{core}");
             let kernels = runtime["kernels"].as_object().unwrap();
+            if let Some(integers) = expected.integers {
+                assert!(kernels.contains_key(integers), "{core}: {kernels:?}");
+            }
             let float: Vec<&String> =
                 kernels.keys().filter(|name| name.contains("_f32_")).collect();
             assert!(!float.is_empty(), "{core}: {kernels:?}");
