@@ -160,7 +160,7 @@ fn refuses_what_is_unusable_in_one_line() {
         ),
         (
             "evaluate good.onnx --images . --json picture.png",
-            "picture.png exists and is no JSON file",
+            "picture.png exists and is no JSON that lcam-host has written",
         ),
         ("inspect wide.onnx", "takes pictures of 100000x100000; at most 4096x4096"),
         (

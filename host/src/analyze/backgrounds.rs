@@ -152,8 +152,8 @@ fn finding(
         kind: Kind::Background,
         classes: vec![found.class],
         sentence: format!(
-            "{label} stands on one kind of background ({colors}): pictures with alike surroundings are of the class {} more often than chance gives.",
-            percent(interval.mean)
+            "{label} stands on one kind of background ({colors}): of the pictures with the most alike surroundings {:.0} in 100 more are of the class than chance puts there.",
+            100.0 * interval.mean
         ),
         remedy: "Add pictures of the class on other backgrounds, and of other classes on this one; then train again.",
         effect: Effect {

@@ -1,6 +1,7 @@
 //! What a device has recorded, as it lies in the device's folder: a JSON file an event, which names the picture, the
 //! part of it that the network saw, and the map (`lcam-device run --record`).
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -87,14 +88,29 @@ struct Mark {
 /// Reads a folder's events, in their order; nothing where there are none. Files of other kinds are not events'.
 ///
 /// # Errors
-/// Returns [`AnalyzeError::Event`] for an event that is damaged or of a newer format.
+/// Returns [`AnalyzeError::Event`] for an event that is damaged, incomplete or of a newer format.
 pub fn read(folder: &Path) -> Result<Vec<Event>, AnalyzeError> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(Vec::new()) };
-    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
-    paths.sort();
-    let events = paths.iter().filter_map(|path| event(folder, path).transpose());
-    events.collect()
+    let paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let ends_in = |path: &Path, ending: &str| path.extension().is_some_and(|found| found == ending);
+    // A map beside a screen and a picture is an event's, whatever has become of its JSON.
+    let is_events = |map: &&PathBuf| {
+        ends_in(map, "npy") && ["png", "jpg"].iter().all(|e| map.with_extension(e).is_file())
+    };
+    let mut wanted: BTreeSet<PathBuf> =
+        paths.iter().filter(is_events).map(|map| map.with_extension("json")).collect();
+    let certain = wanted.clone();
+    wanted.extend(paths.into_iter().filter(|path| ends_in(path, "json") && path.is_file()));
+    let read = |path: &PathBuf| match event(folder, path) {
+        Ok(None) if certain.contains(path) => Err(AnalyzeError::Event {
+            path: path.clone(),
+            problem:
+                "it lies beside an event's picture, screen and map, and is damaged; remove all four"
+                    .to_owned(),
+        }),
+        found => found,
+    };
+    wanted.iter().filter_map(|path| read(path).transpose()).collect()
 }
 
 fn event(folder: &Path, path: &Path) -> Result<Option<Event>, AnalyzeError> {
@@ -161,5 +177,25 @@ mod tests {
         fs::remove_file(at("2.json")).unwrap();
         fs::remove_file(at("1.npy")).unwrap();
         assert!(read(folder.path()).unwrap_err().to_string().contains("its map"));
+    }
+
+    #[test]
+    fn what_is_left_of_an_event_is_no_photograph() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["1.npy", "1.png", "1.jpg"] {
+            fs::write(at(name), "").unwrap();
+        }
+        let told = || read(folder.path()).unwrap_err().to_string();
+        assert!(told().contains("1.json"), "{}", told());
+        fs::write(at("1.json"), r#"{"format": 1, "tool": "lcam-dev"#).unwrap();
+        assert!(told().contains("1.json: it lies beside"), "{}", told());
+        // Folders that are called so, and arrays beside photographs, are somebody else's.
+        for name in ["1.npy", "1.json"] {
+            fs::remove_file(at(name)).unwrap();
+        }
+        fs::create_dir(at("2.json")).unwrap();
+        fs::write(at("3.npy"), "").unwrap();
+        assert!(read(folder.path()).unwrap().is_empty());
     }
 }

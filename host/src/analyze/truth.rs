@@ -81,6 +81,10 @@ fn read(
     pictures: &HashSet<&PathBuf>,
 ) -> Result<BTreeMap<PathBuf, ClassIndex>, AnalyzeError> {
     let failed = |problem: String| AnalyzeError::Truth { path: path.to_owned(), problem };
+    let found = fs::metadata(path).map_err(|problem| failed(problem.to_string()))?;
+    if !found.is_file() {
+        return Err(failed("it is not a file".to_owned()));
+    }
     let text = fs::read(path).map_err(|problem| failed(problem.to_string()))?;
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)

@@ -81,7 +81,6 @@ impl Analyze {
         let model = Explained::new(model, self.device)?;
         let other = other.map(|other| Explained::new(other, self.device)).transpose()?;
         let analysis = analyze(&model, other.as_ref(), &options, material).with_context(context)?;
-        let text = self.summary(&analysis);
         let wanted = AnalysisReport::wanted(&analysis);
         let shown = show(&model, &analysis.pictures, &analysis.audit.records, wanted)?;
         let mut report = AnalysisReport {
@@ -101,10 +100,10 @@ impl Analyze {
         }
         // What was found is told even where it cannot be written.
         if let Err(problem) = self.write(&report) {
-            let _ = writeln!(stdout(), "{text}");
+            let _ = writeln!(stdout(), "{}", Self::summary(&analysis, None));
             return Err(problem);
         }
-        Ok(text)
+        Ok(Self::summary(&analysis, Some(&self.output)))
     }
 
     /// Refuses outputs that cannot be written, before anything is computed.
@@ -141,15 +140,17 @@ impl Analyze {
         Ok(report.write(&self.output)?)
     }
 
-    /// Tells the findings in a few lines.
-    fn summary(&self, analysis: &Analysis) -> String {
+    /// Tells the findings in a few lines, and where the report is, if there is one.
+    fn summary(analysis: &Analysis, report: Option<&Path>) -> String {
         let audit = &analysis.audit;
+        let report = report.map(|folder| folder.join("index.html"));
+        let place = report.map(|page| format!("; the report is {}", page.display()));
         let mut text = format!(
-            "{} pictures, {} errors, {} findings; the report is {}\n",
+            "{} pictures, {} errors, {} findings{}\n",
             audit.records.len(),
             audit.cases.len(),
             audit.findings.len(),
-            self.output.join("index.html").display(),
+            place.unwrap_or_default(),
         );
         // Writing to a string cannot fail.
         for (rank, finding) in audit.findings.iter().enumerate() {

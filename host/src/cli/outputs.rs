@@ -49,14 +49,21 @@ pub(super) fn check_model(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Refuses to write JSON over anything but JSON.
+/// Refuses to write JSON over anything but what this program has written: it names itself there.
 pub(super) fn check_json(path: &Path) -> anyhow::Result<()> {
-    let is_json = || {
+    #[derive(serde::Deserialize)]
+    struct Mark {
+        tool: String,
+    }
+    let is_ours = || {
         let text = std::fs::read_to_string(path).unwrap_or_default();
-        serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok()
+        serde_json::from_str(&text).is_ok_and(|mark: Mark| mark.tool.starts_with("lcam-host "))
     };
-    if path.exists() && !(path.is_file() && is_json()) {
-        bail!("{} exists and is no JSON file; choose another --json", path.display());
+    if path.exists() && !(path.is_file() && is_ours()) {
+        bail!(
+            "{} exists and is no JSON that lcam-host has written; choose another --json",
+            path.display()
+        );
     }
     Ok(())
 }

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use lcam_models::atomic_file;
+
 use super::ReportError;
 
 /// The page.
@@ -17,7 +19,10 @@ pub(super) const MARK: &str = "<!-- lcam-host report -->";
 /// Refuses a folder that is not empty and no report.
 pub(super) fn check(output: &Path) -> Result<(), ReportError> {
     if !output.exists() {
-        return Ok(());
+        // A link to nothing is there, and no folder can be made of it.
+        let is_link = fs::symlink_metadata(output).is_ok();
+        let refusal = ReportError::NoFolder { path: output.to_owned() };
+        return if is_link { Err(refusal) } else { Ok(()) };
     }
     let entries = match fs::read_dir(output) {
         Ok(entries) => entries,
@@ -45,10 +50,23 @@ fn is_ours(page: &Path) -> bool {
     fs::read_to_string(page).is_ok_and(|text| text.contains(MARK))
 }
 
-/// Writes the files into a folder beside `output` and moves it there.
+/// Writes the files into a folder beside `output` and moves it there. A folder that cannot be moved, such as a mounted one,
+/// stays, and so does one that a link leads to: its files are replaced one by one.
 pub(super) fn write(output: &Path, files: &[(&str, &str)]) -> Result<(), ReportError> {
     check(output)?;
-    replace(output, files).map_err(|problem| failed(output, problem))
+    let is_link = fs::symlink_metadata(output).is_ok_and(|found| found.is_symlink());
+    let replaced = if is_link { fill(output, files) } else { replace(output, files) };
+    replaced.map_err(|problem| failed(output, problem))
+}
+
+/// Puts the files into a folder that is there; the page comes last, since it is what is looked at.
+fn fill(output: &Path, files: &[(&str, &str)]) -> io::Result<()> {
+    let (page, others): (Vec<_>, Vec<_>) = files.iter().partition(|(name, _)| *name == PAGE);
+    for (name, text) in others.into_iter().chain(page) {
+        let written = atomic_file::write(&output.join(name), text.as_bytes());
+        written.map_err(|error| error.problem)?;
+    }
+    Ok(())
 }
 
 fn replace(output: &Path, files: &[(&str, &str)]) -> io::Result<()> {
@@ -65,8 +83,8 @@ fn replace(output: &Path, files: &[(&str, &str)]) -> io::Result<()> {
     make_readable(folder.path())?;
     // What stood there goes only when the new one is complete.
     let old = temporary()?;
-    if output.exists() {
-        fs::rename(output, old.path().join("report"))?;
+    if output.exists() && fs::rename(output, old.path().join("report")).is_err() {
+        return fill(output, files);
     }
     let moved = fs::rename(folder.path(), output);
     if moved.is_err() && !output.exists() && old.path().join("report").exists() {
@@ -115,5 +133,22 @@ mod tests {
         assert_eq!(fs::read_to_string(output.join(PAGE)).unwrap(), "my own page");
         let file = check(&output.join(PAGE)).unwrap_err().to_string();
         assert!(file.contains("is no folder"), "{file}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path().join("there"), &link).unwrap();
+        let refusal = check(&link).unwrap_err().to_string();
+        assert!(refusal.contains("is no folder"), "{refusal}");
+        fs::create_dir(folder.path().join("there")).unwrap();
+        for text in ["a", "b"] {
+            write(&link, &[(PAGE, MARK), (TABLE, text)]).unwrap();
+            let table = fs::read_to_string(folder.path().join("there").join(TABLE)).unwrap();
+            assert_eq!(table, text);
+        }
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     }
 }

@@ -6,7 +6,7 @@ use super::super::gallery::percent;
 use super::{AnalysisReport, pictures};
 use crate::analyze::Truth;
 use crate::analyze::classes::ClassSummary;
-use crate::analyze::finding::{SIGNIFICANT, with_interval};
+use crate::analyze::finding::{LEAST_PICTURES, SIGNIFICANT, with_interval};
 use crate::analyze::slices::{Axis, accuracy};
 use crate::analyze::{backgrounds, causes, labels, norms, shortcuts, slices};
 use crate::evaluate::Interval;
@@ -23,13 +23,22 @@ pub(super) fn lead(report: &AnalysisReport<'_>) -> Markup {
         p.lead {
             (all.len()) " pictures"
             @if right.of > 0 { ", " (percent(right.value())) " named as their label says" }
-            ". " @match count { 0 => "No fault was found.", 1 => "One finding.", _ => { (count) " findings." } }
+            ". " @match count { 0 => (none_found(all.len())), 1 => "One finding.", _ => { (count) " findings." } }
         }
         @if count > 0 {
             ul.verdicts { @for finding in audit.findings.iter().take(5) {
                 li { span.kind { (finding.kind.title()) } (finding.sentence) }
             } }
         }
+    }
+}
+
+/// Says that there is no finding, and where there can be none.
+fn none_found(pictures: usize) -> &'static str {
+    if pictures < 2 * LEAST_PICTURES {
+        "These are too few to find a fault: it takes 8 pictures of a class beside 8 others."
+    } else {
+        "No fault was found."
     }
 }
 
@@ -44,7 +53,7 @@ pub(super) fn classes(report: &AnalysisReport<'_>) -> Markup {
         section {
             h2 { "Classes" }
             p.note {
-                "Of the pictures that are named so: where attention falls on average, how much of it lies in the corners (25 % of an \
+                "Named rightly is of the pictures that are labelled so, all else of those that are named so: where attention falls on average, how much of it lies in the corners (25 % of an \
                 even map) and at the border (44 %), and how often the class changes once the most attended 15 % are filled in."
             }
             div.scroll tabindex="0" role="region" aria-label="Classes" { table.figures {
