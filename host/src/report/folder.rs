@@ -1,4 +1,4 @@
-//! The report's folder, which appears whole or not at all.
+//! The report's folder, which appears whole or not at all; where a folder must stay, its files do so one by one.
 
 use std::fs;
 use std::io;

@@ -23,7 +23,7 @@ pub(super) fn lead(report: &AnalysisReport<'_>) -> Markup {
         p.lead {
             (all.len()) " pictures"
             @if right.of > 0 { ", " (percent(right.value())) " named as their label says" }
-            ". " @match count { 0 => (none_found(all.len())), 1 => "One finding.", _ => { (count) " findings." } }
+            ". " @match count { 0 => (none_found(all.len())), 1 => { "One finding." }, _ => { (count) " findings." } }
         }
         @if count > 0 {
             ul.verdicts { @for finding in audit.findings.iter().take(5) {
@@ -34,11 +34,13 @@ pub(super) fn lead(report: &AnalysisReport<'_>) -> Markup {
 }
 
 /// Says that there is no finding, and where there can be none.
-fn none_found(pictures: usize) -> &'static str {
+fn none_found(pictures: usize) -> String {
     if pictures < 2 * LEAST_PICTURES {
-        "These are too few to find a fault: it takes 8 pictures of a class beside 8 others."
+        format!(
+            "These are too few to find a fault: it takes {LEAST_PICTURES} pictures of a class beside {LEAST_PICTURES} others."
+        )
     } else {
-        "No fault was found."
+        "No fault was found.".to_owned()
     }
 }
 
@@ -53,8 +55,9 @@ pub(super) fn classes(report: &AnalysisReport<'_>) -> Markup {
         section {
             h2 { "Classes" }
             p.note {
-                "Named rightly is of the pictures that are labelled so, all else of those that are named so: where attention falls on average, how much of it lies in the corners (25 % of an \
-                even map) and at the border (44 %), and how often the class changes once the most attended 15 % are filled in."
+                "Named rightly is of the pictures that are labelled so, all else of those that are named so: where attention \
+                falls on average, how much of it lies in the corners (25 % of an even map) and at the border \
+                (44 %), and how often the class changes once the most attended 15 % are filled in."
             }
             div.scroll tabindex="0" role="region" aria-label="Classes" { table.figures {
                 thead { tr {
